@@ -1,0 +1,216 @@
+//! A replica on this device, without a network.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use syncline::change::RecordName;
+use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Write, WriteError};
+use syncline::clock::Now;
+use syncline::entropy::Entropy;
+use syncline::store::{Store, StoreError, Transact};
+use syncline::value::Value;
+use syncline_store::SqliteStore;
+
+/// A replica of one space in one store file, which it holds alone while it lives.
+///
+/// Every change to the store is durable when the call that makes it returns.
+pub struct Local {
+    space: String,
+    token: Option<String>,
+    client: Client,
+    store: SqliteStore,
+    started: Instant,
+    outputs: VecDeque<Output>,
+    online: bool,
+}
+
+/// A record's fields that are shown.
+pub type Fields = BTreeMap<String, Value>;
+
+impl Local {
+    /// Opens the replica in the file at `path`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is held by another process, or holds another space.
+    pub fn open(path: &Path, space: &str, token: Option<String>) -> Result<Self, StoreError> {
+        let mut store = SqliteStore::open(path)?;
+        match store.get(SPACE)? {
+            Some(found) if found != space.as_bytes() => {
+                let found = String::from_utf8_lossy(&found).into_owned();
+                return Err(StoreError(format!("{} holds the space {found:?}, not {space:?}", path.display())));
+            }
+            Some(_) => {}
+            None => store.put(SPACE, space.as_bytes())?,
+        }
+        let started = Instant::now();
+        let client = load(space, token.clone(), &mut store, now(started))?;
+        store.commit()?;
+        Ok(Self { space: space.to_owned(), token, client, store, started, outputs: VecDeque::new(), online: false })
+    }
+
+    /// The name of the space.
+    pub fn space(&self) -> &str {
+        &self.space
+    }
+
+    /// Whether a token is sent to the server.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Makes one atomic change and returns its seq. It is durable and shown at once. (MODEL-3, MODEL-12)
+    ///
+    /// # Errors
+    /// `Refused` when the change breaks a limit, and nothing has changed (MODEL-9); `Store` when it could not be kept.
+    pub fn write(&mut self, writes: &[Write]) -> Result<u64, WriteError> {
+        let seq = match self.client.write(now(self.started), &mut self.store, writes) {
+            Ok(seq) => seq,
+            Err(WriteError::Refused(refusal)) => {
+                self.store.rollback();
+                return Err(WriteError::Refused(refusal));
+            }
+            Err(WriteError::Store(error)) => return Err(WriteError::Store(self.undo(error))),
+        };
+        self.commit().map_err(WriteError::Store)?;
+        Ok(seq)
+    }
+
+    /// The shown fields of a record, or nothing. (MODEL-14)
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn record(&self, name: &RecordName) -> Result<Option<Fields>, StoreError> {
+        self.client.record(&self.store, name)
+    }
+
+    /// The shown records of a collection, or of all, in ascending order of (collection, id).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn records(&self, collection: Option<&str>) -> Result<Vec<(RecordName, Fields)>, StoreError> {
+        let mut records = self.client.records(&self.store, collection)?;
+        records.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(records)
+    }
+
+    /// Where the replica stands.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn status(&self) -> Result<Status, StoreError> {
+        self.client.status(&self.store)
+    }
+
+    /// The rejections that the application has not dismissed. (IDENT-22)
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rejections(&self) -> Result<Vec<Rejection>, StoreError> {
+        self.client.rejections(&self.store)
+    }
+
+    /// Forgets a rejection. (IDENT-22)
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn dismiss(&mut self, seq: u64) -> Result<(), StoreError> {
+        match self.client.dismiss(&mut self.store, seq) {
+            Ok(()) => self.commit(),
+            Err(error) => Err(self.undo(error)),
+        }
+    }
+
+    /// The server that [`Local::remember_server`] last named.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn server(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.store.get(SERVER)?.map(|url| String::from_utf8_lossy(&url).into_owned()))
+    }
+
+    /// Keeps the address of the server for the next time.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn remember_server(&mut self, url: &str) -> Result<(), StoreError> {
+        match self.store.put(SERVER, url.as_bytes()) {
+            Ok(()) => self.commit(),
+            Err(error) => Err(self.undo(error)),
+        }
+    }
+
+    /// Feeds the core and makes durable what it did.
+    pub(crate) fn handle(&mut self, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Start => self.online = true,
+            Input::Stop => self.online = false,
+            _ => {}
+        }
+        match self.client.handle(now(self.started), &mut self.store, input) {
+            Ok(()) => self.commit(),
+            Err(error) => Err(self.undo(error)),
+        }
+    }
+
+    /// The next thing the core wants done; everything it tells of is durable.
+    pub(crate) fn take_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The instant of a wake-up time of the core.
+    pub(crate) fn instant(&self, mono_ms: u64) -> Instant {
+        self.started + std::time::Duration::from_millis(mono_ms)
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.store.commit() {
+            return Err(self.undo(error));
+        }
+        self.collect();
+        Ok(())
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.client.poll() {
+            self.outputs.push_back(output);
+        }
+    }
+
+    /// Returns to what is durable after a failure, in memory too, and begins the connection anew.
+    fn undo(&mut self, error: StoreError) -> StoreError {
+        self.store.rollback();
+        self.outputs.clear();
+        let client = load(&self.space, self.token.clone(), &mut self.store, now(self.started));
+        let again = client.and_then(|client| {
+            self.client = client;
+            self.outputs.push_back(Output::Close);
+            if self.online {
+                self.client.handle(now(self.started), &mut self.store, Input::Start)?;
+            }
+            self.store.commit()
+        });
+        match again {
+            Ok(()) => {
+                self.collect();
+                error
+            }
+            Err(second) => StoreError(format!("{error}; and to return to the state before failed: {second}")),
+        }
+    }
+}
+
+/// Keys of the shell, which the core's never start with.
+const SPACE: &[u8] = b"~space";
+const SERVER: &[u8] = b"~server";
+
+fn load(space: &str, token: Option<String>, store: &mut SqliteStore, now: Now) -> Result<Client, StoreError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StoreError(format!("the system gives no randomness: {error}")))?;
+    Client::load(ClientConfig { space: space.to_owned(), token }, store, Entropy::new(seed), now)
+}
+
+fn now(started: Instant) -> Now {
+    let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    Now { wall_ms, mono_ms: started.elapsed().as_millis() as u64 }
+}

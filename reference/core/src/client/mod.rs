@@ -1,0 +1,499 @@
+//! The client's state machine, for one space. Spec 2, 4 and 6 to 8.
+//!
+//! The shell's contract: `handle` or `write`, commit the store, then `poll` until none. After a failed commit: roll the
+//! store back and `load` again. So a change is durable before it is sent, and data and cursor move together. (MODEL-3, SYNC-5)
+//!
+//! ```text
+//! Idle ──start──▶ Connecting ──▶ AwaitWelcome ──▶ AwaitOpened ──▶ Streaming
+//!   ▲                 ▲                │                │              │
+//!   └──never, stop────┴──wake-up── Waiting ◀──hang-up, errors──────────┘
+//! ```
+
+mod outbox;
+mod session;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::change::{Cursor, RecordName};
+use crate::clock::{Clock, Now, Replica};
+use crate::entropy::Entropy;
+use crate::message::{ErrorMessage, Frame, Hello, Message, Welcome, decode_frame, encode_frame};
+use crate::registry::{Class, Code};
+use crate::space::Space;
+use crate::store::{Store, StoreError};
+use crate::value::Value;
+use crate::{limits, server::VERSION};
+use outbox::Outbox;
+use session::Session;
+
+pub use outbox::Rejection;
+pub use write::{Refusal, Write, WriteError};
+
+/// What the application sets.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The space to sync.
+    pub space: String,
+    /// Who the client is, where the server asks. (SESS-5)
+    pub token: Option<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The application wants to be connected.
+    Start,
+    /// The application wants to be offline.
+    Stop,
+    /// The connection that `Output::Connect` asked for is there.
+    Connected,
+    /// A frame arrived.
+    Frame(&'a [u8]),
+    /// The connection ended or could not be made.
+    HungUp,
+    /// Time passed.
+    Tick,
+}
+
+/// What the shell is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Connect to the server.
+    Connect,
+    /// Send a frame.
+    Send(Vec<u8>),
+    /// Close the connection; no `HungUp` is owed for it.
+    Close,
+    /// Tell the application.
+    Event(Event),
+    /// Call with `Tick` at this monotonic time, in milliseconds. The latest one counts.
+    WakeAt(u64),
+}
+
+/// What the application is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The views of these records may have changed.
+    Changed(Vec<RecordName>),
+    /// A change was rejected and rolled back; `rejections` holds it. (IDENT-22)
+    Rejected {
+        /// The seq it had.
+        seq: u64,
+        /// Why.
+        code: Code,
+    },
+    /// The replica took a fresh id. (IDENT-12)
+    Forked {
+        /// Accepted changes that a server which lost them could not be offered again. (IDENT-19)
+        lost: u64,
+    },
+    /// Everything is equal, here and there. (SYNC-21)
+    InSync,
+    /// The fingerprints differ even after a reset. (SYNC-22)
+    Mismatch,
+    /// The server replaces base whole.
+    Reset {
+        /// A reset reason of the registry.
+        reason: u64,
+    },
+    /// The server refused the connection or the space, and trying again is of no use by itself. (SESS-12)
+    Refused {
+        /// Why.
+        code: Code,
+        /// For people.
+        text: String,
+    },
+    /// The connection is gone; another attempt follows.
+    Disconnected,
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The replica's present id.
+    pub replica: Replica,
+    /// The session's state, a word of the state table.
+    pub state: &'static str,
+    /// Whether everything is equal. (SYNC-21)
+    pub in_sync: bool,
+    /// Up to where base reaches.
+    pub cursor: Option<Cursor>,
+    /// The last position the server was heard to have.
+    pub head: Option<u64>,
+    /// Changes without a verdict.
+    pub pending: u64,
+    /// Rejections not dismissed.
+    pub rejected: u64,
+    /// The fingerprint of base.
+    pub fingerprint: [u8; 16],
+    /// The estimated offset of the server's clock from the device's, in milliseconds.
+    pub clock_offset_ms: i64,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Waiting { until_ms: u64 },
+    Connecting,
+    AwaitWelcome { sent: Now },
+    AwaitOpened { since_ms: u64 },
+    Streaming(Session),
+}
+
+/// A client of one space over one store.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    entropy: Entropy,
+    clock: Clock,
+    outbox: Outbox,
+    base: Space,
+    state: State,
+    outputs: VecDeque<Output>,
+    /// Connection attempts since the last mark. (SESS-10)
+    attempts: u32,
+    /// Times the space was opened again since the last mark.
+    reopened: u32,
+    channel: u16,
+    heard_ms: u64,
+    sent_ms: u64,
+    /// The ping under way and when it was sent.
+    ping: Option<(u64, Now)>,
+    pings: u64,
+    head: Option<u64>,
+    /// The position at which a mark was last found equal. (SYNC-20)
+    verified: Option<u64>,
+    reset_ms: Option<u64>,
+    told_in_sync: bool,
+}
+
+/// Reopens of a space between two marks before the connection is given up.
+const REOPENS_MAX: u32 = 3;
+
+impl Client {
+    /// Loads the replica that the store holds, or makes a fresh one in it.
+    ///
+    /// # Errors
+    /// Where the store fails, is damaged, or holds another space.
+    pub fn load(config: ClientConfig, store: &mut dyn Store, mut entropy: Entropy, now: Now) -> Result<Self, StoreError> {
+        let outbox = Outbox::load(store, &config.space, &mut entropy)?;
+        Ok(Self {
+            clock: Clock::new(outbox.identity.reading, outbox.identity.offset_ms),
+            base: outbox::base(),
+            config,
+            entropy,
+            outbox,
+            state: State::Idle,
+            outputs: VecDeque::new(),
+            attempts: 0,
+            reopened: 0,
+            channel: 0,
+            heard_ms: now.mono_ms,
+            sent_ms: now.mono_ms,
+            ping: None,
+            pings: 0,
+            head: None,
+            verified: None,
+            reset_ms: None,
+            told_in_sync: false,
+        })
+    }
+
+    /// Takes in what happened. A store error leaves the open transaction to be rolled back and the client to be loaded again.
+    pub fn handle(&mut self, now: Now, store: &mut dyn Store, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Start if matches!(self.state, State::Idle) => self.connect(),
+            Input::Start => {}
+            Input::Stop => self.stop(),
+            Input::Connected => self.connected(now),
+            Input::Frame(bytes) => self.frame(now, store, bytes)?,
+            Input::HungUp => self.hung_up(now, 0),
+            Input::Tick => self.tick(now),
+        }
+        self.tell_in_sync();
+        self.wake();
+        Ok(())
+    }
+
+    /// What the shell is to do next, or none. Call only when the store is committed.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// A record's fields as they show, or none. (MODEL-11, MODEL-14)
+    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<BTreeMap<String, Value>>, StoreError> {
+        let mut state = self.base.record(store, record)?;
+        self.outbox.overlay(record, &mut state);
+        Ok(state.view())
+    }
+
+    /// Every record that shows, those of one collection where given, in order.
+    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, BTreeMap<String, Value>)>, StoreError> {
+        let mut names: BTreeSet<RecordName> = self.base.records(store, collection)?.into_iter().collect();
+        let wanted = |name: &&RecordName| collection.is_none_or(|collection| name.collection == collection);
+        names.extend(self.outbox.touched().filter(wanted).cloned());
+        let mut shown = Vec::new();
+        for name in names {
+            if let Some(fields) = self.record(store, &name)? {
+                shown.push((name, fields));
+            }
+        }
+        Ok(shown)
+    }
+
+    /// How things stand.
+    pub fn status(&self, store: &dyn Store) -> Result<Status, StoreError> {
+        Ok(Status {
+            replica: self.outbox.identity.replica,
+            state: self.state_name(),
+            in_sync: self.is_in_sync(),
+            cursor: self.outbox.identity.cursor.clone(),
+            head: self.head,
+            pending: self.outbox.pending_count(),
+            rejected: outbox::rejections(store)?.len() as u64,
+            fingerprint: self.base.fingerprint(store)?.wire(),
+            clock_offset_ms: self.clock.offset_ms(),
+        })
+    }
+
+    /// The rejections that were not dismissed, oldest first. (IDENT-22)
+    pub fn rejections(&self, store: &dyn Store) -> Result<Vec<Rejection>, StoreError> {
+        outbox::rejections(store)
+    }
+
+    /// Forgets a rejection by its number.
+    pub fn dismiss(&mut self, store: &mut dyn Store, number: u64) -> Result<(), StoreError> {
+        outbox::dismiss(store, number)
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Idle => "idle",
+            State::Waiting { .. } => "waiting",
+            State::Connecting => "connecting",
+            State::AwaitWelcome { .. } => "await-welcome",
+            State::AwaitOpened { .. } => "await-opened",
+            State::Streaming(_) => "streaming",
+        }
+    }
+
+    /// SYNC-21
+    fn is_in_sync(&self) -> bool {
+        let State::Streaming(session) = &self.state else { return false };
+        let position = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
+        session.is_quiet() && self.outbox.is_settled() && self.verified.is_some() && self.verified == position
+    }
+
+    fn tell_in_sync(&mut self) {
+        let in_sync = self.is_in_sync();
+        if in_sync && !self.told_in_sync {
+            self.event(Event::InSync);
+        }
+        self.told_in_sync = in_sync;
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn send(&mut self, now: Now, channel: u16, messages: &[Message], base_ms: u64) {
+        self.sent_ms = now.mono_ms;
+        self.outputs.push_back(Output::Send(encode_frame(channel, messages, base_ms)));
+    }
+
+    fn connect(&mut self) {
+        self.state = State::Connecting;
+        self.outputs.push_back(Output::Connect);
+    }
+
+    fn connected(&mut self, now: Now) {
+        if !matches!(self.state, State::Connecting) {
+            return;
+        }
+        self.heard_ms = now.mono_ms;
+        self.state = State::AwaitWelcome { sent: now };
+        self.channel = 0;
+        self.ping = None;
+        let hello = Hello { versions: vec![VERSION], profiles: vec![0], limits: Vec::new(), token: self.config.token.clone() };
+        self.send(now, 0, &[Message::Hello(hello)], 0);
+    }
+
+    fn stop(&mut self) {
+        if !matches!(self.state, State::Idle | State::Waiting { .. }) {
+            self.outputs.push_back(Output::Close);
+        }
+        self.state = State::Idle;
+    }
+
+    /// The connection is gone: another attempt after a wait drawn evenly. (SESS-10, SESS-11)
+    fn hung_up(&mut self, now: Now, wait_ms: u64) {
+        if matches!(self.state, State::Idle | State::Waiting { .. }) {
+            return;
+        }
+        let doubled = limits::BACKOFF_BASE_MS << self.attempts.min(16);
+        let bound = doubled.min(limits::BACKOFF_CAP_MS).max(wait_ms);
+        self.attempts += 1;
+        self.state = State::Waiting { until_ms: now.mono_ms + self.entropy.below(bound + 1) };
+        self.event(Event::Disconnected);
+    }
+
+    /// Ends the connection from this side and comes back after a wait.
+    fn give_up(&mut self, now: Now, wait_ms: u64) {
+        self.outputs.push_back(Output::Close);
+        self.hung_up(now, wait_ms);
+    }
+
+    /// Tells the server what was wrong with what it sent, and gives the connection up. (SESS-9)
+    fn accuse(&mut self, now: Now, code: Code, detail: Option<u64>, text: &str) {
+        let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
+        self.send(now, 0, &[Message::Error(error)], 0);
+        self.give_up(now, 0);
+    }
+
+    fn frame(&mut self, now: Now, store: &mut dyn Store, bytes: &[u8]) -> Result<(), StoreError> {
+        if matches!(self.state, State::Idle | State::Waiting { .. } | State::Connecting) {
+            return Ok(());
+        }
+        self.heard_ms = now.mono_ms;
+        let base_ms = match &self.state {
+            State::Streaming(session) => session.base_ms,
+            _ => 0,
+        };
+        let Frame { channel, messages } = match decode_frame(bytes, |_| base_ms) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.accuse(now, error.code, error.detail, &error.text);
+                return Ok(());
+            }
+        };
+        for message in messages {
+            self.message(now, store, channel, message)?;
+        }
+        Ok(())
+    }
+
+    /// The client's rows of the state table in spec 7.
+    fn message(&mut self, now: Now, store: &mut dyn Store, channel: u16, message: Message) -> Result<(), StoreError> {
+        let code = message.code();
+        match (&self.state, channel, message) {
+            (State::Idle | State::Waiting { .. } | State::Connecting, ..) => Ok(()),
+            (State::AwaitWelcome { sent }, 0, Message::Welcome(welcome)) => {
+                let sent = *sent;
+                self.welcome(now, store, sent, &welcome)
+            }
+            (_, 0, Message::Error(error)) => {
+                self.refused(now, &error);
+                Ok(())
+            }
+            (_, 0, Message::Bye { wait_ms }) => {
+                self.give_up(now, wait_ms);
+                Ok(())
+            }
+            (State::AwaitOpened { .. } | State::Streaming(_), 0, Message::Ping(number)) => {
+                self.send(now, 0, &[Message::Pong { number, time_ms: self.clock.now_ms(&now) }], 0);
+                Ok(())
+            }
+            (State::AwaitOpened { .. } | State::Streaming(_), 0, Message::Pong { number, time_ms }) => {
+                self.pong(now, store, number, time_ms)
+            }
+            (State::AwaitOpened { .. }, at, Message::Opened(opened)) if at == self.channel => self.opened(now, store, opened),
+            (State::AwaitOpened { .. } | State::Streaming(_), at, Message::Error(error)) if at == self.channel => {
+                self.channel_refused(now, store, &error)
+            }
+            (State::Streaming(_), at, message) if at == self.channel => self.streamed(now, store, message),
+            // A channel that this client has shut.
+            (State::AwaitOpened { .. } | State::Streaming(_), at, _) if at != 0 && at < self.channel => Ok(()),
+            (_, _, _) => {
+                self.accuse(now, Code::UNEXPECTED, Some(code), "not a message for this state");
+                Ok(())
+            }
+        }
+    }
+
+    fn welcome(&mut self, now: Now, store: &mut dyn Store, sent: Now, welcome: &Welcome) -> Result<(), StoreError> {
+        if welcome.version != VERSION {
+            self.accuse(now, Code::VERSION, Some(VERSION), "a version that was not offered");
+            return Ok(());
+        }
+        // CLOCK-14
+        self.clock.correct(sent, now, welcome.time_ms);
+        self.outbox.note_clock(&self.clock);
+        self.outbox.save(store)?;
+        self.open(now);
+        Ok(())
+    }
+
+    fn pong(&mut self, now: Now, store: &mut dyn Store, number: u64, time_ms: u64) -> Result<(), StoreError> {
+        if let Some((_, sent)) = self.ping.take_if(|(asked, _)| *asked == number) {
+            self.clock.correct(sent, now, time_ms);
+            self.outbox.note_clock(&self.clock);
+            self.outbox.save(store)?;
+        }
+        Ok(())
+    }
+
+    /// An error on channel 0. (SESS-12, SESS-25)
+    fn refused(&mut self, now: Now, error: &ErrorMessage) {
+        match error.class {
+            Class::Never | Class::Credentials => {
+                self.stop();
+                self.event(Event::Refused { code: error.code, text: error.text.clone() });
+            }
+            Class::Wait => self.give_up(now, error.detail.unwrap_or(0).min(limits::BACKOFF_CAP_MS)),
+            Class::Change => self.give_up(now, 0),
+        }
+    }
+
+    /// An error on the space's channel. (SESS-24)
+    fn channel_refused(&mut self, now: Now, store: &mut dyn Store, error: &ErrorMessage) -> Result<(), StoreError> {
+        if error.code == Code::REPLACED {
+            // IDENT-24: someone else lives under this id.
+            return self.remint(now, store, None);
+        }
+        self.refused(now, error);
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Now) {
+        match &self.state {
+            State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(),
+            State::Idle | State::Waiting { .. } | State::Connecting => {}
+            _ if self.deadline_ms().is_some_and(|due| due <= now.mono_ms) => self.give_up(now, 0),
+            State::AwaitOpened { .. } | State::Streaming(_) if self.sent_ms + limits::PING_INTERVAL_MS <= now.mono_ms => {
+                // SESS-7
+                self.pings += 1;
+                self.ping = Some((self.pings, now));
+                self.send(now, 0, &[Message::Ping(self.pings)], 0);
+            }
+            _ => {}
+        }
+    }
+
+    /// When the connection is given up unless something arrives.
+    fn deadline_ms(&self) -> Option<u64> {
+        match &self.state {
+            State::Idle | State::Waiting { .. } | State::Connecting => None,
+            State::AwaitWelcome { sent } => Some(sent.mono_ms + limits::HELLO_TIMEOUT_MS),
+            State::AwaitOpened { since_ms } => Some(since_ms + limits::ACK_TIMEOUT_MS),
+            State::Streaming(session) => {
+                // SESS-8, SESS-14
+                let silence = self.heard_ms + limits::SILENCE_TIMEOUT_MS;
+                Some(session.verdict_due_ms().map_or(silence, |due| due.min(silence)))
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        let at = match &self.state {
+            State::Idle | State::Connecting => return,
+            State::Waiting { until_ms } => *until_ms,
+            State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
+            State::AwaitOpened { .. } | State::Streaming(_) => {
+                let ping = self.sent_ms + limits::PING_INTERVAL_MS;
+                self.deadline_ms().map_or(ping, |due| due.min(ping))
+            }
+        };
+        self.outputs.push_back(Output::WakeAt(at));
+    }
+}

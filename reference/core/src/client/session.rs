@@ -1,0 +1,475 @@
+//! The client on an opened space: identity check, push, catch-up, live changes, marks. Spec 6 to 8.
+
+use std::collections::VecDeque;
+
+use super::outbox::{self, Pending};
+use super::{Client, Event, REOPENS_MAX, State};
+use crate::change::{Change, Cursor, RecordName};
+use crate::clock::{History, Now};
+use crate::limits;
+use crate::message::{Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States};
+use crate::registry::{Code, Reset};
+use crate::rules::lww::Lww;
+use crate::store::{Store, StoreError};
+
+/// An opened space.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub base_ms: u64,
+    history: History,
+    /// Base is replaced whole at the end of the catch-up. (SYNC-15)
+    reset: bool,
+    /// The parts of an incomplete catch-up; nothing of them is in base. (SYNC-13)
+    staged: Option<Vec<Item>>,
+    /// The chain differs from the server's: nothing is pushed before a fresh id is taken. (IDENT-12)
+    forked: bool,
+    /// The last seq pushed here.
+    pushed: u64,
+    /// Pushed changes without a verdict: seq and bytes.
+    in_flight: VecDeque<(u64, usize)>,
+    /// Since when a verdict is waited for and nothing came. (SESS-14)
+    quiet_since_ms: u64,
+}
+
+impl Session {
+    /// Whether no catch-up is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.staged.is_none() && !self.reset && !self.forked
+    }
+
+    /// When a verdict is overdue. (SESS-14)
+    pub fn verdict_due_ms(&self) -> Option<u64> {
+        (!self.in_flight.is_empty()).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
+    }
+}
+
+/// How the server's view of the chain compares with the client's own. (IDENT-11)
+enum Chain {
+    Same,
+    /// The server lost what it settled after its last seq. (IDENT-17)
+    Behind,
+    Forked,
+    /// The link to compare with is no longer kept. (IDENT-19)
+    Unknown,
+}
+
+impl Client {
+    /// Opens the space on the next channel number.
+    pub(super) fn open(&mut self, now: Now) {
+        self.channel = if self.channel == u16::MAX { 1 } else { self.channel + 1 };
+        self.state = State::AwaitOpened { since_ms: now.mono_ms };
+        self.verified = None;
+        let identity = &self.outbox.identity;
+        let open = Open {
+            space: identity.space.clone(),
+            replica: identity.replica,
+            settled: identity.settled.0,
+            cursor: identity.cursor.clone(),
+        };
+        self.send(now, self.channel, &[Message::Open(open)], 0);
+    }
+
+    /// Ends the channel and opens the space again; gives the connection up when that did not help. (SESS-21)
+    pub(super) fn reopen(&mut self, now: Now) {
+        self.reopened += 1;
+        if self.reopened > REOPENS_MAX {
+            self.reopened = 0;
+            return self.give_up(now, 0);
+        }
+        self.send(now, self.channel, &[Message::Shut], 0);
+        self.open(now);
+    }
+
+    pub(super) fn opened(&mut self, now: Now, store: &mut dyn Store, opened: Opened) -> Result<(), StoreError> {
+        let settled = self.outbox.identity.settled.0;
+        let chain = self.compare(store, &opened)?;
+        let reset = opened.reset != Reset::NONE;
+        self.head = Some(opened.position);
+        self.state = State::Streaming(Session {
+            base_ms: opened.base_ms,
+            history: opened.history,
+            reset,
+            staged: None,
+            forked: false,
+            pushed: opened.last_seq.min(self.outbox.identity.last.0),
+            in_flight: VecDeque::new(),
+            quiet_since_ms: now.mono_ms,
+        });
+        if reset && self.outbox.identity.cursor.is_some() {
+            self.event(Event::Reset { reason: opened.reset });
+        }
+        match chain {
+            Chain::Same => {}
+            Chain::Behind if self.outbox.regress(store, opened.last_seq)? => self.outbox.save(store)?,
+            Chain::Behind | Chain::Unknown => return self.remint(now, store, Some(opened.last_seq)),
+            // The outcomes in the catch-up tell how far the chains agree. (IDENT-13)
+            Chain::Forked if opened.last_seq > settled => self.session().forked = true,
+            Chain::Forked => return self.remint(now, store, Some(0)),
+        }
+        self.adopt_unbroken(store, &opened)?;
+        self.push(now);
+        Ok(())
+    }
+
+    /// A cursor that the server accepted goes on in the server's present history.
+    fn adopt_unbroken(&mut self, store: &mut dyn Store, opened: &Opened) -> Result<(), StoreError> {
+        if opened.reset != Reset::NONE {
+            return Ok(());
+        }
+        if let Some(cursor) = &mut self.outbox.identity.cursor
+            && cursor.position == opened.position
+        {
+            cursor.history = opened.history;
+            self.outbox.save(store)?;
+        }
+        Ok(())
+    }
+
+    /// IDENT-11, IDENT-12
+    fn compare(&self, store: &dyn Store, opened: &Opened) -> Result<Chain, StoreError> {
+        let identity = &self.outbox.identity;
+        if opened.last_seq > identity.last.0 {
+            return Ok(Chain::Forked);
+        }
+        Ok(match self.outbox.link_at(store, opened.last_seq)? {
+            Some(link) if link != opened.link => Chain::Forked,
+            Some(_) if opened.last_seq < identity.settled.0 => Chain::Behind,
+            Some(_) => Chain::Same,
+            None => Chain::Unknown,
+        })
+    }
+
+    /// Takes a fresh id, mints again what has no verdict, and opens under it. (IDENT-12 to IDENT-14, IDENT-24)
+    pub(super) fn remint(&mut self, now: Now, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
+        let lost = self.outbox.remint(store, &mut self.entropy, retained_after)?;
+        self.event(Event::Forked { lost });
+        self.reopen(now);
+        Ok(())
+    }
+
+    fn session(&mut self) -> &mut Session {
+        match &mut self.state {
+            State::Streaming(session) => session,
+            state => panic!("a message of an opened space was handled in {state:?}"),
+        }
+    }
+
+    /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6)
+    pub(super) fn push(&mut self, now: Now) {
+        let State::Streaming(session) = &mut self.state else { return };
+        if session.forked {
+            return;
+        }
+        let mut under_way: usize = session.in_flight.iter().map(|(_, bytes)| bytes).sum();
+        if session.in_flight.is_empty() {
+            session.quiet_since_ms = now.mono_ms;
+        }
+        let mut frames = Vec::new();
+        let mut batch = Vec::new();
+        let mut batch_bytes = 0;
+        while let Some((item, bytes)) = self.outbox.pushed(session.pushed + 1) {
+            let full = session.in_flight.len() >= limits::PUSH_WINDOW_CHANGES || under_way + bytes > limits::PUSH_WINDOW_BYTES;
+            if full && !session.in_flight.is_empty() {
+                break;
+            }
+            session.pushed += 1;
+            session.in_flight.push_back((session.pushed, bytes));
+            under_way += bytes;
+            if batch_bytes + bytes > PUSH_FRAME_BYTES && !batch.is_empty() {
+                frames.push(std::mem::take(&mut batch));
+                batch_bytes = 0;
+            }
+            batch_bytes += bytes;
+            batch.push(item);
+        }
+        if !batch.is_empty() {
+            frames.push(batch);
+        }
+        let base_ms = session.base_ms;
+        for batch in frames {
+            self.send(now, self.channel, &[Message::Push(batch)], base_ms);
+        }
+    }
+
+    /// The Streaming row of the state table in spec 7.
+    pub(super) fn streamed(&mut self, now: Now, store: &mut dyn Store, message: Message) -> Result<(), StoreError> {
+        self.session().quiet_since_ms = now.mono_ms;
+        let code = message.code();
+        let in_order = match message {
+            Message::Change(change) => self.on_change(now, store, change)?,
+            Message::Void(void) => self.advance(store, void.position)?,
+            Message::Ack(ack) => self.on_ack(store, &ack)?,
+            Message::Reject(reject) => self.on_reject(now, store, &reject)?,
+            Message::States(states) => self.on_states(now, store, states)?,
+            Message::Mark(mark) => self.on_mark(now, store, &mark)?,
+            Message::Shut => false,
+            _ => {
+                self.accuse(now, Code::UNEXPECTED, Some(code), "not a message for an opened space");
+                return Ok(());
+            }
+        };
+        if !matches!(self.state, State::Streaming(_)) {
+            return Ok(());
+        }
+        if !in_order {
+            self.reopen(now);
+            return Ok(());
+        }
+        self.push(now);
+        Ok(())
+    }
+
+    /// Whether `position` is the one after the cursor and no catch-up is under way. (SESS-20)
+    fn is_next(&mut self, position: u64) -> bool {
+        let quiet = self.session().is_quiet();
+        quiet && self.outbox.identity.cursor.as_ref().is_some_and(|cursor| cursor.position + 1 == position)
+    }
+
+    /// Moves the cursor by one position that holds nothing for base.
+    fn advance(&mut self, store: &mut dyn Store, position: u64) -> Result<bool, StoreError> {
+        if !self.is_next(position) {
+            return Ok(false);
+        }
+        self.move_cursor(store, position)?;
+        Ok(true)
+    }
+
+    fn move_cursor(&mut self, store: &mut dyn Store, position: u64) -> Result<(), StoreError> {
+        let history = self.session().history;
+        self.outbox.identity.cursor = Some(Cursor { position, history, staged: None });
+        self.head = self.head.max(Some(position));
+        self.outbox.note_clock(&self.clock);
+        self.outbox.save(store)
+    }
+
+    fn on_change(&mut self, now: Now, store: &mut dyn Store, placed: PlacedChange) -> Result<bool, StoreError> {
+        let PlacedChange { position, author, change } = placed;
+        // SESS-23: an own change never comes back.
+        if author == self.outbox.identity.replica || !self.is_next(position) {
+            return Ok(false);
+        }
+        self.clock.observe(now, change.reading);
+        self.base.apply(store, author, &change, position)?;
+        self.move_cursor(store, position)?;
+        self.event(Event::Changed(names(&change)));
+        Ok(true)
+    }
+
+    /// Every own change up to the ack's seq is accepted, at the positions since the cursor. (SESS-20)
+    fn on_ack(&mut self, store: &mut dyn Store, ack: &Ack) -> Result<bool, StoreError> {
+        let settled = self.outbox.identity.settled.0;
+        if ack.seq <= settled {
+            return Ok(true);
+        }
+        let Some(cursor) = self.outbox.identity.cursor.clone() else { return Ok(false) };
+        let pushed = self.session().pushed;
+        let in_order = self.is_next(cursor.position + 1) && ack.position.checked_sub(cursor.position) == Some(ack.seq - settled);
+        if !in_order || ack.seq > pushed {
+            return Ok(false);
+        }
+        for (seq, position) in (settled + 1..=ack.seq).zip(cursor.position + 1..) {
+            let Some(pending) = self.outbox.pending(seq) else { return Ok(false) };
+            if pending.rejected.is_some() {
+                return Ok(false);
+            }
+            let change = pending.change.clone();
+            self.base.apply(store, self.outbox.identity.replica, &change, position)?;
+            self.outbox.settle(store, Code::ACCEPTED, position)?;
+        }
+        self.landed(ack.seq);
+        self.move_cursor(store, ack.position)?;
+        Ok(true)
+    }
+
+    fn landed(&mut self, seq: u64) {
+        let in_flight = &mut self.session().in_flight;
+        while in_flight.front().is_some_and(|(under_way, _)| *under_way <= seq) {
+            in_flight.pop_front();
+        }
+    }
+
+    fn on_reject(&mut self, now: Now, store: &mut dyn Store, reject: &Reject) -> Result<bool, StoreError> {
+        let settled = self.outbox.identity.settled.0;
+        if reject.seq <= settled {
+            return Ok(true);
+        }
+        if reject.seq != settled + 1 || !self.is_next(reject.position) {
+            return Ok(false);
+        }
+        self.settle_rejected(now, store, reject.code, reject.position)?;
+        self.landed(reject.seq);
+        self.move_cursor(store, reject.position)?;
+        Ok(true)
+    }
+
+    /// The next own change was rejected: it leaves the view, and the application is told. (IDENT-16, IDENT-22)
+    fn settle_rejected(&mut self, now: Now, store: &mut dyn Store, code: Code, position: u64) -> Result<(), StoreError> {
+        let replica = self.outbox.identity.replica;
+        let Some(Pending { change, rejected, .. }) = self.outbox.settle(store, code, position)? else { return Ok(()) };
+        self.event(Event::Changed(names(&change)));
+        if rejected.is_some() || code == Code::DUPLICATE || code == Code::SKIPPED {
+            return Ok(());
+        }
+        // CLOCK-12: replaced once, by itself.
+        if code == Code::CLOCK && change.origin.is_none() {
+            let link = self.outbox.identity.settled.1;
+            let origin = crate::change::Origin { replica, seq: change.seq, link };
+            let replacement = self.stamped(now, store, change.rows)?;
+            self.outbox.mint(store, Change { origin: Some(origin), ..replacement })?;
+            return Ok(());
+        }
+        outbox::keep_rejection(store, replica, code, &change)?;
+        self.event(Event::Rejected { seq: change.seq, code });
+        Ok(())
+    }
+
+    /// A part of a catch-up: kept aside, and at the last one base moves. (SYNC-13, SYNC-14)
+    fn on_states(&mut self, now: Now, store: &mut dyn Store, states: States) -> Result<bool, StoreError> {
+        let session = self.session();
+        if states.history != session.history {
+            return Ok(false);
+        }
+        session.staged.get_or_insert_default().extend(states.items);
+        self.head = self.head.max(Some(states.to));
+        if !states.last {
+            return Ok(true);
+        }
+        let session = self.session();
+        let items = session.staged.take().unwrap_or_default();
+        let reset = std::mem::take(&mut session.reset);
+        if reset {
+            // SYNC-15
+            self.base.clear(store)?;
+        }
+        let mut changed = Vec::new();
+        let mut outcomes = Vec::new();
+        for item in items {
+            self.take_item(now, store, item, states.to, &mut changed, &mut outcomes)?;
+        }
+        self.move_cursor(store, states.to)?;
+        self.settle_outcomes(now, store, &outcomes, states.to)?;
+        self.outbox.save(store)?;
+        changed.sort();
+        changed.dedup();
+        self.event(Event::Changed(changed));
+        if self.session().forked {
+            self.remint(now, store, None)?;
+        }
+        Ok(true)
+    }
+
+    fn take_item(
+        &mut self,
+        now: Now,
+        store: &mut dyn Store,
+        item: Item,
+        position: u64,
+        changed: &mut Vec<RecordName>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), StoreError> {
+        match item {
+            Item::Cells { stamp, rows } => {
+                self.clock.observe(now, stamp.reading);
+                for row in rows {
+                    let life = self.base.life(store, &row.record)?.life;
+                    if row.life < life {
+                        continue;
+                    }
+                    if row.life > life {
+                        self.base.set_life(store, &row.record, row.life, position)?;
+                    }
+                    for op in row.ops {
+                        let value = match op.payload {
+                            crate::change::Payload::Set(value) => Some(value),
+                            _ => None,
+                        };
+                        self.base.set_cell(store, &row.record, &op.field, Lww { stamp, value }, position)?;
+                    }
+                    changed.push(row.record);
+                }
+            }
+            Item::Lives(lives) => {
+                for (record, life) in lives {
+                    if life > self.base.life(store, &record)?.life {
+                        self.base.set_life(store, &record, life, position)?;
+                    }
+                    changed.push(record);
+                }
+            }
+            Item::Outcome(outcome) => outcomes.push(outcome),
+            Item::Settled { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Settles own changes by what became of them, up to where the chains agree. (SYNC-14, IDENT-13)
+    fn settle_outcomes(&mut self, now: Now, store: &mut dyn Store, outcomes: &[Outcome], position: u64) -> Result<(), StoreError> {
+        for outcome in outcomes {
+            let settled = self.outbox.identity.settled.0;
+            if outcome.seq <= settled {
+                continue;
+            }
+            let own = self.outbox.pending(outcome.seq).map(|pending| pending.link);
+            if outcome.seq != settled + 1 || own != Some(outcome.link) {
+                self.session().forked = true;
+                return Ok(());
+            }
+            match outcome.code {
+                Code::ACCEPTED => {
+                    self.outbox.settle(store, Code::ACCEPTED, position)?;
+                }
+                code => self.settle_rejected(now, store, code, position)?,
+            }
+            self.landed(outcome.seq);
+        }
+        Ok(())
+    }
+
+    fn on_mark(&mut self, now: Now, store: &mut dyn Store, mark: &Mark) -> Result<bool, StoreError> {
+        let Some(cursor) = self.outbox.identity.cursor.clone() else { return Ok(false) };
+        if mark.position < cursor.position {
+            return Ok(true);
+        }
+        if mark.position > cursor.position || !self.session().is_quiet() || mark.history != self.session().history {
+            return Ok(false);
+        }
+        if let Some(position) = mark.backed_up {
+            self.outbox.forget_backed_up(store, position)?;
+        }
+        self.attempts = 0;
+        self.reopened = 0;
+        // SYNC-20
+        if self.base.fingerprint(store)?.wire() == mark.fingerprint {
+            self.verified = Some(mark.position);
+            // The cursor goes on in the history that the mark names.
+            self.move_cursor(store, mark.position)?;
+            return Ok(true);
+        }
+        self.verified = None;
+        self.differs(now, store)
+    }
+
+    /// SYNC-22: one reset by itself, then the application is told.
+    fn differs(&mut self, now: Now, store: &mut dyn Store) -> Result<bool, StoreError> {
+        if self.reset_due_ms().is_some_and(|due| due > now.mono_ms) {
+            self.event(Event::Mismatch);
+            return Ok(true);
+        }
+        self.reset_ms = Some(now.mono_ms);
+        self.outbox.identity.cursor = None;
+        self.outbox.save(store)?;
+        Ok(false)
+    }
+
+    /// When the next automatic reset is allowed, where one was made.
+    fn reset_due_ms(&self) -> Option<u64> {
+        self.reset_ms.map(|at| at + limits::RESET_INTERVAL_MS)
+    }
+}
+
+/// Bytes of changes in one push frame.
+const PUSH_FRAME_BYTES: usize = 64 * 1024;
+
+fn names(change: &Change) -> Vec<RecordName> {
+    change.rows.iter().map(|row| row.record.clone()).collect()
+}

@@ -1,0 +1,37 @@
+//! Syncline, the protocol, without I/O.
+//!
+//! The modules stand on floors; imports only point down (a test checks it):
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 0 | [`limits`], [`value`] |
+//! | 1 | [`codec`], [`clock`], [`hash`], [`entropy`] |
+//! | 2 | [`change`], [`rules`] |
+//! | 3 | [`store`], [`space`] |
+//! | 4 | [`registry`], [`message`] |
+//! | 5 | [`server`], [`client`] |
+//! | 6 | [`sim`] |
+//!
+//! Time, randomness and storage are arguments: same inputs, same outputs, byte for byte.
+
+pub mod limits;
+pub mod value;
+
+pub mod clock;
+pub mod codec;
+pub mod entropy;
+pub mod hash;
+
+pub mod change;
+pub mod rules;
+
+pub mod space;
+pub mod store;
+
+pub mod message;
+pub mod registry;
+
+pub mod client;
+pub mod server;
+
+pub mod sim;

@@ -1,0 +1,125 @@
+//! The verdict on one pushed change: a function of the log before it and the server's clock. Spec 6, 9 and 10.
+
+use super::log::{Entry, Log, Verdict};
+use crate::change::{Change, Origin, Pushed};
+use crate::clock::Replica;
+use crate::hash::Link;
+use crate::limits;
+use crate::registry::Code;
+use crate::rules::LWW;
+use crate::store::{Store, StoreError};
+
+/// What became of a pushed change.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Judged {
+    /// It has this position and verdict now. (IDENT-21)
+    Settled { position: u64, seq: u64, verdict: Verdict, change: Option<Change> },
+    /// It was settled before, with this verdict. (IDENT-4)
+    Again { position: u64, seq: u64, verdict: Verdict },
+    /// The channel ends with this error and detail. (IDENT-5, IDENT-6)
+    Refused { code: Code, detail: u64 },
+}
+
+/// Judges what `author` pushed and, where it is the next seq, appends and applies it in the open transaction. (IDENT-7)
+pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: Pushed, now_ms: u64) -> Result<Judged, StoreError> {
+    let (seq, hash) = match &pushed {
+        Pushed::Change { change, .. } => (change.seq, change.hash()),
+        Pushed::Skip { seq, hash } => (*seq, *hash),
+    };
+    let last = log.settled(store, author)?.map_or(0, |settled| settled.seq);
+    // IDENT-6: nothing is taken from beyond a gap.
+    if seq > last + 1 {
+        return Ok(Judged::Refused { code: Code::GAP, detail: last + 1 });
+    }
+    let Some(before) = log.link_at(store, author, seq - 1)? else {
+        return Err(StoreError(format!("the link at seq {} of replica {author} is not there", seq - 1)));
+    };
+    let link = before.next(hash);
+    if seq <= last {
+        return again(log, store, author, seq, link);
+    }
+    let Pushed::Change { change, bytes, value_bytes_max } = pushed else {
+        // IDENT-20: the chain goes on through a skip.
+        return settle(log, store, author, seq, link, None, Verdict::rejected(Code::SKIPPED, None));
+    };
+    let verdict = verdict(log, store, &name(author, seq, link), &change, (bytes, value_bytes_max), now_ms)?;
+    settle(log, store, author, seq, link, Some(change), verdict)
+}
+
+fn again(log: &Log, store: &dyn Store, author: Replica, seq: u64, link: Link) -> Result<Judged, StoreError> {
+    match log.settled_change(store, author, seq)? {
+        // IDENT-4: the same change once more.
+        Some(settled) if settled.link == link => Ok(Judged::Again { position: settled.position, seq, verdict: settled.verdict }),
+        // IDENT-5: another change under the same name.
+        _ => Ok(Judged::Refused { code: Code::FORK, detail: seq }),
+    }
+}
+
+fn name(replica: Replica, seq: u64, link: Link) -> Origin {
+    Origin { replica, seq, link }
+}
+
+/// The checks in the order of ERROR-4.
+fn verdict(
+    log: &Log,
+    store: &dyn Store,
+    own_name: &Origin,
+    change: &Change,
+    (bytes, value_bytes): (usize, usize),
+    now_ms: u64,
+) -> Result<Verdict, StoreError> {
+    let reject = |code, detail| Ok(Verdict::rejected(code, detail));
+    // IDENT-15: a change settled under another name has had its verdict.
+    for origin in [Some(own_name), change.origin.as_ref()].into_iter().flatten() {
+        match log.origin_verdict(store, origin)? {
+            Some(Code::ACCEPTED | Code::DUPLICATE) => return reject(Code::DUPLICATE, None),
+            Some(Code::CLOCK) | None => {}
+            Some(code) => return reject(code, None),
+        }
+    }
+    // LIMIT-3, LIMIT-4
+    let bounds = [
+        (change.op_count(), limits::CHANGE_OPS_MAX),
+        (bytes, limits::CHANGE_BYTES_MAX),
+        (value_bytes, limits::VALUE_BYTES_MAX),
+    ];
+    if let Some((_, bound)) = bounds.into_iter().find(|(found, bound)| found > bound) {
+        return reject(Code::LIMIT, Some(bound as u64));
+    }
+    // CLOCK-10
+    if change.reading.ms() > now_ms + limits::CLOCK_ADMIT_MS {
+        return reject(Code::CLOCK, Some(now_ms));
+    }
+    // FRAME-7, FRAME-8
+    let foreign = |row: &crate::change::Row| row.ops.iter().any(|op| op.rule != LWW);
+    if !change.extra.is_empty() || change.rows.iter().any(foreign) {
+        return reject(Code::UNSUPPORTED, None);
+    }
+    // MERGE-5
+    if log.cells().raises_too_far(store, change)? {
+        return reject(Code::DEPENDENCY, None);
+    }
+    Ok(Verdict::ACCEPTED)
+}
+
+fn settle(
+    log: &Log,
+    store: &mut dyn Store,
+    author: Replica,
+    seq: u64,
+    link: Link,
+    change: Option<Change>,
+    verdict: Verdict,
+) -> Result<Judged, StoreError> {
+    let literal = change.as_ref().map(Change::literal);
+    let entry = Entry { author, seq, verdict, literal };
+    let origin = change.as_ref().and_then(|change| change.origin.clone());
+    let position = log.append(store, &entry, link, origin.as_ref())?;
+    // IDENT-23: only an accepted change has an effect.
+    if let Some(change) = &change
+        && verdict == Verdict::ACCEPTED
+    {
+        log.cells().apply(store, author, change, position)?;
+    }
+    Ok(Judged::Settled { position, seq, verdict, change })
+}

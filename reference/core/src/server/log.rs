@@ -1,0 +1,327 @@
+//! A space's log in the store: entries, histories, what is settled of each replica. Spec 6 and 8.
+//!
+//! Keys behind the space's prefix:
+//!
+//! | key | value |
+//! |---|---|
+//! | `h` number | history and its first position |
+//! | `l` position | an entry: author, seq, code, detail, the literal change or nothing |
+//! | `r` replica | subject, last seq, link |
+//! | `q` replica seq | position, link, code, detail |
+//! | `o` replica seq link | the code under which this origin was settled |
+
+use crate::change::{Change, Origin};
+use crate::clock::{History, Replica};
+use crate::codec::{CodecError, Reader, Writer};
+use crate::hash::{Link, start_link};
+use crate::registry::Code;
+use crate::space::{Space, after_prefix, escape};
+use crate::store::{Store, StoreError};
+
+/// One space's log. Holds keys only; what it says is in the store.
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    prefix: Vec<u8>,
+    name: String,
+}
+
+/// What the server holds of a replica. (IDENT-2, IDENT-9)
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Settled {
+    pub subject: String,
+    pub seq: u64,
+    pub link: Link,
+}
+
+/// A verdict: accepted, or the code and detail of the rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub code: Code,
+    pub detail: Option<u64>,
+}
+
+impl Verdict {
+    pub const ACCEPTED: Self = Self { code: Code::ACCEPTED, detail: None };
+
+    pub fn rejected(code: Code, detail: Option<u64>) -> Self {
+        Self { code, detail }
+    }
+}
+
+/// A settled change by its name.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SettledChange {
+    pub seq: u64,
+    pub position: u64,
+    pub link: Link,
+    pub verdict: Verdict,
+}
+
+/// A log entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub author: Replica,
+    pub seq: u64,
+    pub verdict: Verdict,
+    /// The literal change; none for a skip.
+    pub literal: Option<Vec<u8>>,
+}
+
+/// A history and the position it began at. (SYNC-2)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HistoryStart {
+    pub history: History,
+    pub first: u64,
+    /// The base that stamps on the wire are relative to, in Unix milliseconds.
+    pub base_ms: u64,
+}
+
+/// The number of a space by its name, or none.
+pub(super) fn find_space(store: &dyn Store, name: &str) -> Result<Option<u64>, StoreError> {
+    let stored = store.get(&space_name_key(name))?;
+    stored.map(|bytes| Reader::new(&bytes).uint().map_err(damaged)).transpose()
+}
+
+/// Numbers a new space.
+pub(super) fn create_space(store: &mut dyn Store, name: &str) -> Result<u64, StoreError> {
+    let stored = store.get(b"n")?;
+    let number = stored.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)? + 1;
+    store.put(b"n", &uint_bytes(number))?;
+    store.put(&space_name_key(name), &uint_bytes(number))?;
+    Ok(number)
+}
+
+impl Log {
+    pub fn new(name: &str, number: u64) -> Self {
+        let mut prefix = b"S".to_vec();
+        prefix.extend(number.to_be_bytes());
+        Self { prefix, name: name.to_owned() }
+    }
+
+    /// The cells of the space.
+    pub fn cells(&self) -> Space {
+        Space::new(&self.prefix)
+    }
+
+    /// The last position given. (SYNC-1)
+    pub fn head(&self, store: &dyn Store) -> Result<u64, StoreError> {
+        let stored = store.get(&self.key(b'p'))?;
+        stored.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)
+    }
+
+    /// Every history, oldest first.
+    pub fn histories(&self, store: &dyn Store) -> Result<Vec<HistoryStart>, StoreError> {
+        let from = self.key(b'h');
+        let rows = store.scan(&from, &after_prefix(&from), usize::MAX)?;
+        rows.iter().map(|(_, bytes)| read_history(bytes).map_err(damaged)).collect()
+    }
+
+    /// Begins a history at the head. (SYNC-2)
+    pub fn begin_history(&self, store: &mut dyn Store, history: History, base_ms: u64) -> Result<HistoryStart, StoreError> {
+        let first = self.head(store)?;
+        let mut key = self.key(b'h');
+        key.extend((self.histories(store)?.len() as u64).to_be_bytes());
+        let mut w = Writer::default();
+        w.array(3);
+        w.bytes(&history.0);
+        w.uint(first);
+        w.uint(base_ms);
+        store.put(&key, &w.finish())?;
+        Ok(HistoryStart { history, first, base_ms })
+    }
+
+    /// What is settled of a replica; none when it was never seen.
+    pub fn settled(&self, store: &dyn Store, replica: Replica) -> Result<Option<Settled>, StoreError> {
+        let Some(bytes) = store.get(&self.replica_key(b'r', replica))? else { return Ok(None) };
+        read_settled(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// Binds a replica to a subject. (IDENT-9)
+    pub fn bind(&self, store: &mut dyn Store, replica: Replica, subject: &str) -> Result<Settled, StoreError> {
+        let settled = Settled { subject: subject.to_owned(), seq: 0, link: start_link(&self.name, replica) };
+        self.put_settled(store, replica, &settled)?;
+        Ok(settled)
+    }
+
+    /// The replica's settled changes after `seq`, at positions up to `position`, at most `limit`.
+    pub fn settled_after(&self, store: &dyn Store, replica: Replica, seq: u64, limit: usize) -> Result<Vec<SettledChange>, StoreError> {
+        let mut from = self.replica_key(b'q', replica);
+        let to = after_prefix(&from);
+        from.extend((seq + 1).to_be_bytes());
+        let rows = store.scan(&from, &to, limit)?;
+        rows.iter().map(|(key, bytes)| read_settled_change(key, bytes)).collect()
+    }
+
+    /// One settled change by its name.
+    pub fn settled_change(&self, store: &dyn Store, replica: Replica, seq: u64) -> Result<Option<SettledChange>, StoreError> {
+        let key = self.seq_key(replica, seq);
+        store.get(&key)?.map(|bytes| read_settled_change(&key, &bytes)).transpose()
+    }
+
+    /// The replica's link at a settled seq, 0 included.
+    pub fn link_at(&self, store: &dyn Store, replica: Replica, seq: u64) -> Result<Option<Link>, StoreError> {
+        if seq == 0 {
+            return Ok(Some(start_link(&self.name, replica)));
+        }
+        Ok(self.settled_change(store, replica, seq)?.map(|change| change.link))
+    }
+
+    /// The code under which an origin was settled, under its own name or as another change's origin. (IDENT-15)
+    pub fn origin_verdict(&self, store: &dyn Store, origin: &Origin) -> Result<Option<Code>, StoreError> {
+        if let Some(own) = self.settled_change(store, origin.replica, origin.seq)?
+            && own.link == origin.link
+        {
+            return Ok(Some(own.verdict.code));
+        }
+        let stored = store.get(&self.origin_key(origin))?;
+        stored.map(|bytes| Reader::new(&bytes).uint().map(Code).map_err(damaged)).transpose()
+    }
+
+    /// Appends an entry at the next position, with all that is settled by it. (IDENT-7, SYNC-1)
+    pub fn append(&self, store: &mut dyn Store, entry: &Entry, link: Link, origin: Option<&Origin>) -> Result<u64, StoreError> {
+        let position = self.head(store)? + 1;
+        store.put(&self.key(b'p'), &uint_bytes(position))?;
+        store.put(&self.entry_key(position), &entry_bytes(entry))?;
+        store.put(&self.seq_key(entry.author, entry.seq), &settled_change_bytes(position, link, entry.verdict))?;
+        if let Some(origin) = origin
+            && entry.verdict.code != Code::CLOCK
+        {
+            store.put(&self.origin_key(origin), &uint_bytes(entry.verdict.code.0))?;
+        }
+        let settled = self.settled(store, entry.author)?;
+        let subject = settled.map(|settled| settled.subject).unwrap_or_default();
+        self.put_settled(store, entry.author, &Settled { subject, seq: entry.seq, link })?;
+        Ok(position)
+    }
+
+    /// The entries after `position`, at most `limit`, each with its position.
+    pub fn entries_after(&self, store: &dyn Store, position: u64, limit: usize) -> Result<Vec<(u64, Entry)>, StoreError> {
+        let to = after_prefix(&self.key(b'l'));
+        let rows = store.scan(&self.entry_key(position + 1), &to, limit)?;
+        let numbered = rows.iter().zip(position + 1..);
+        numbered.map(|((_, bytes), at)| Ok((at, read_entry(bytes).map_err(damaged)?))).collect()
+    }
+
+    fn put_settled(&self, store: &mut dyn Store, replica: Replica, settled: &Settled) -> Result<(), StoreError> {
+        let mut w = Writer::default();
+        w.array(3);
+        w.text(&settled.subject);
+        w.uint(settled.seq);
+        w.bytes(&settled.link.0);
+        store.put(&self.replica_key(b'r', replica), &w.finish())
+    }
+
+    fn key(&self, part: u8) -> Vec<u8> {
+        [self.prefix.as_slice(), &[part]].concat()
+    }
+
+    fn entry_key(&self, position: u64) -> Vec<u8> {
+        [self.key(b'l').as_slice(), &position.to_be_bytes()].concat()
+    }
+
+    fn replica_key(&self, part: u8, replica: Replica) -> Vec<u8> {
+        [self.key(part).as_slice(), &replica.0].concat()
+    }
+
+    fn seq_key(&self, replica: Replica, seq: u64) -> Vec<u8> {
+        [self.replica_key(b'q', replica).as_slice(), &seq.to_be_bytes()].concat()
+    }
+
+    fn origin_key(&self, origin: &Origin) -> Vec<u8> {
+        [self.replica_key(b'o', origin.replica).as_slice(), &origin.seq.to_be_bytes(), &origin.link.0].concat()
+    }
+}
+
+/// The change of an entry.
+pub(super) fn entry_change(entry: &Entry) -> Result<Option<Change>, StoreError> {
+    let Some(literal) = &entry.literal else { return Ok(None) };
+    Change::from_bytes(literal).map(Some).map_err(damaged)
+}
+
+fn space_name_key(name: &str) -> Vec<u8> {
+    let mut key = b"N".to_vec();
+    escape(&mut key, name);
+    key
+}
+
+fn uint_bytes(number: u64) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.uint(number);
+    w.finish()
+}
+
+fn entry_bytes(entry: &Entry) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.array(5);
+    w.bytes(&entry.author.0);
+    w.uint(entry.seq);
+    w.uint(entry.verdict.code.0);
+    write_detail(&mut w, entry.verdict.detail);
+    w.bytes(entry.literal.as_deref().unwrap_or_default());
+    w.finish()
+}
+
+fn read_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
+    let mut r = Reader::new(bytes);
+    r.array()?;
+    let author = Replica(fixed(r.bytes()?));
+    let seq = r.uint()?;
+    let verdict = Verdict { code: Code(r.uint()?), detail: read_detail(&mut r)? };
+    let literal = r.bytes()?;
+    Ok(Entry { author, seq, verdict, literal: (!literal.is_empty()).then(|| literal.to_vec()) })
+}
+
+fn settled_change_bytes(position: u64, link: Link, verdict: Verdict) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.array(4);
+    w.uint(position);
+    w.bytes(&link.0);
+    w.uint(verdict.code.0);
+    write_detail(&mut w, verdict.detail);
+    w.finish()
+}
+
+fn read_settled_change(key: &[u8], bytes: &[u8]) -> Result<SettledChange, StoreError> {
+    let seq = key.last_chunk::<8>().copied().map(u64::from_be_bytes).unwrap_or_default();
+    let mut r = Reader::new(bytes);
+    let mut read = || -> Result<SettledChange, CodecError> {
+        r.array()?;
+        let position = r.uint()?;
+        let link = Link(fixed(r.bytes()?));
+        Ok(SettledChange { seq, position, link, verdict: Verdict { code: Code(r.uint()?), detail: read_detail(&mut r)? } })
+    };
+    read().map_err(damaged)
+}
+
+fn read_settled(bytes: &[u8]) -> Result<Settled, CodecError> {
+    let mut r = Reader::new(bytes);
+    r.array()?;
+    Ok(Settled { subject: r.text()?.to_owned(), seq: r.uint()?, link: Link(fixed(r.bytes()?)) })
+}
+
+fn read_history(bytes: &[u8]) -> Result<HistoryStart, CodecError> {
+    let mut r = Reader::new(bytes);
+    r.array()?;
+    Ok(HistoryStart { history: History(fixed(r.bytes()?)), first: r.uint()?, base_ms: r.uint()? })
+}
+
+/// A detail is kept as 0 for none, else one more than it: stored numbers are unsigned.
+fn write_detail(w: &mut Writer, detail: Option<u64>) {
+    w.uint(detail.map_or(0, |detail| detail + 1));
+}
+
+fn read_detail(r: &mut Reader) -> Result<Option<u64>, CodecError> {
+    Ok(r.uint()?.checked_sub(1))
+}
+
+/// Stored ids have their length by construction; a damaged one differs and is caught by the checks on it.
+fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    let known = bytes.len().min(N);
+    array[..known].copy_from_slice(&bytes[..known]);
+    array
+}
+
+fn damaged(error: CodecError) -> StoreError {
+    StoreError(format!("a stored log entry is damaged: {error}"))
+}

@@ -1,0 +1,586 @@
+//! The server's state machine. Spec 6 to 10.
+//!
+//! The shell's contract: `handle` any number of inputs, commit the store, `committed`, then `poll` the connections of
+//! `take_ready` while they can take frames. On a failed commit: roll the store back, `rolled_back`. Nothing that `handle`
+//! derived is polled before it is durable. (SESS-22)
+//!
+//! ```text
+//! AwaitHello ──hello──▶ Open ──error, bye, hang-up──▶ gone
+//! ```
+
+mod judge;
+mod log;
+mod stream;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::change::{Cursor, Pushed};
+use crate::clock::{History, Now, Replica};
+use crate::entropy::Entropy;
+use crate::limits;
+use crate::message::{Ack, ErrorMessage, Hello, Message, Open, Opened, Welcome, decode_frame, encode_frame};
+use crate::registry::{Code, DURABILITY_STORED, Reset};
+use crate::store::{Store, StoreError};
+use judge::Judged;
+use log::{HistoryStart, Log, Verdict};
+use stream::{Channel, Hosted, TailEntry};
+
+/// The protocol version this server speaks.
+pub const VERSION: u64 = 1;
+/// Replies that wait for a connection to be polled; a client that makes more is closed as busy.
+const REPLIES_MAX: usize = 256;
+/// What a client that met an internal error or a timeout waits.
+const RETRY_MS: u64 = 1_000;
+
+/// Names a connection; the shell's choice, unique while it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Who a token speaks for, and what it may open. (SESS-5, IDENT-9)
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grant {
+    /// The subject that replicas are bound to.
+    pub subject: String,
+    /// The spaces it may open; none: all.
+    pub spaces: Option<Vec<String>>,
+}
+
+/// What an operator sets.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Tokens and what they grant; none: everyone may open everything.
+    pub tokens: Option<BTreeMap<String, Grant>>,
+    /// Recent changes kept in memory for each space. 0: every reader is served by states.
+    pub tail_changes_max: usize,
+    /// Whether opening an unknown space creates it.
+    pub create_spaces: bool,
+    /// Bytes of one part of a catch-up.
+    pub part_bytes_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { tokens: None, tail_changes_max: 1_024, create_spaces: true, part_bytes_max: limits::PART_BYTES_MAX }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// A connection was accepted.
+    Connect(ConnId),
+    /// A frame arrived.
+    Frame(ConnId, &'a [u8]),
+    /// A frame above the limit began to arrive. (LIMIT-2)
+    TooLarge(ConnId),
+    /// Something that is not a binary message arrived. (BIND-3)
+    NotBinary(ConnId),
+    /// The connection is gone.
+    HungUp(ConnId),
+    /// Time passed.
+    Tick,
+    /// The server is about to stop; clients come back after up to `wait_ms`.
+    Drain {
+        /// Milliseconds that clients spread their return over.
+        wait_ms: u64,
+    },
+}
+
+/// What a connection is to be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A frame to send.
+    Frame(Arc<[u8]>),
+    /// Close the connection, once what was polled before is sent.
+    Close,
+}
+
+#[derive(Debug)]
+enum Phase {
+    AwaitHello { until_ms: u64 },
+    Open { grant: Grant },
+    /// An error or a bye is queued; what arrives is ignored. (SESS-9)
+    Closing,
+}
+
+#[derive(Debug)]
+struct Conn {
+    phase: Phase,
+    replies: VecDeque<Arc<[u8]>>,
+    channels: BTreeMap<u16, Channel>,
+    /// Channels that ended; what still arrives on them is ignored. (SESS-17, ERROR-5)
+    ended: BTreeSet<u16>,
+    heard_ms: u64,
+    sent_ms: u64,
+    pings: u64,
+    close_polled: bool,
+}
+
+/// The server. One instance serves one store on one thread.
+pub struct Server {
+    config: ServerConfig,
+    entropy: Entropy,
+    conns: BTreeMap<ConnId, Conn>,
+    spaces: BTreeMap<u64, Hosted>,
+    numbers: HashMap<String, u64>,
+    owners: HashMap<(u64, Replica), (ConnId, u16)>,
+    /// Connections whose inputs and spaces whose logs the open transaction holds.
+    batch_conns: BTreeSet<ConnId>,
+    batch_spaces: BTreeSet<u64>,
+    ready: BTreeSet<ConnId>,
+}
+
+/// A refusal of what a peer sent: ends the channel, or the connection where the channel is 0.
+struct Refusal {
+    channel: u16,
+    code: Code,
+    detail: Option<u64>,
+    text: &'static str,
+}
+
+enum Failure {
+    Peer(Refusal),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn refuse<T>(channel: u16, code: Code, detail: Option<u64>, text: &'static str) -> Result<T, Failure> {
+    Err(Failure::Peer(Refusal { channel, code, detail, text }))
+}
+
+fn unexpected<T>(code: u64, text: &'static str) -> Result<T, Failure> {
+    refuse(0, Code::UNEXPECTED, Some(code), text)
+}
+
+impl Server {
+    /// A server on a store; spaces are loaded when they are opened.
+    pub fn new(config: ServerConfig, entropy: Entropy) -> Self {
+        Self {
+            config,
+            entropy,
+            conns: BTreeMap::new(),
+            spaces: BTreeMap::new(),
+            numbers: HashMap::new(),
+            owners: HashMap::new(),
+            batch_conns: BTreeSet::new(),
+            batch_spaces: BTreeSet::new(),
+            ready: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in what happened. A store error leaves the open transaction to be rolled back.
+    pub fn handle(&mut self, now: Now, store: &mut dyn Store, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Connect(id) => self.connect(now, id),
+            Input::Frame(id, bytes) => self.frame(now, store, id, bytes)?,
+            Input::TooLarge(id) => {
+                let limit = limits::FRAME_BYTES_MAX as u64;
+                self.fail(id, Code::FRAME_TOO_LARGE, Some(limit), "a frame above the limit");
+            }
+            Input::NotBinary(id) => self.fail(id, Code::MALFORMED, None, "frames are binary messages"),
+            Input::HungUp(id) => self.forget(id),
+            Input::Tick => self.tick(now),
+            Input::Drain { wait_ms } => self.drain(wait_ms),
+        }
+        Ok(())
+    }
+
+    /// The open transaction is durable: what it led to may be polled.
+    pub fn committed(&mut self) {
+        for number in std::mem::take(&mut self.batch_spaces) {
+            let Some(space) = self.spaces.get_mut(&number) else { continue };
+            space.commit(self.config.tail_changes_max);
+            let readers = self.owners.iter().filter(|((of, _), _)| *of == number);
+            self.ready.extend(readers.map(|(_, (conn, _))| *conn));
+        }
+        self.batch_conns.clear();
+    }
+
+    /// The open transaction is gone: the sessions it held end with a retryable error.
+    pub fn rolled_back(&mut self) {
+        for number in std::mem::take(&mut self.batch_spaces) {
+            let Some(space) = self.spaces.get_mut(&number) else { continue };
+            space.roll_back();
+            if !space.durable {
+                self.spaces.remove(&number);
+                self.numbers.retain(|_, known| *known != number);
+            }
+        }
+        for id in std::mem::take(&mut self.batch_conns) {
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.replies.clear();
+            }
+            self.fail(id, Code::INTERNAL, Some(RETRY_MS), "the store could not keep this; try again");
+        }
+    }
+
+    /// The connections that may have something to poll.
+    pub fn take_ready(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.ready).into_iter().collect()
+    }
+
+    /// What the connection is to be given next. Call only when it can take a frame: nothing is queued for it here.
+    pub fn poll(&mut self, now: Now, store: &dyn Store, id: ConnId) -> Result<Option<Output>, StoreError> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(None) };
+        if let Some(frame) = conn.replies.pop_front() {
+            conn.sent_ms = now.mono_ms;
+            return Ok(Some(Output::Frame(frame)));
+        }
+        if matches!(conn.phase, Phase::Closing) {
+            let first = !std::mem::replace(&mut conn.close_polled, true);
+            return Ok(first.then_some(Output::Close));
+        }
+        for (number, channel) in &mut conn.channels {
+            let Some(space) = self.spaces.get(&channel.space) else { continue };
+            if let Some(frame) = space.next_frame(store, *number, channel, self.config.part_bytes_max, now.mono_ms)? {
+                conn.sent_ms = now.mono_ms;
+                return Ok(Some(Output::Frame(frame.into())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// When the next `Tick` is due on the monotonic clock, if any.
+    pub fn next_wake(&self) -> Option<u64> {
+        self.conns.values().flat_map(|conn| self.wakes(conn)).min()
+    }
+
+    fn wakes<'a>(&'a self, conn: &'a Conn) -> impl Iterator<Item = u64> + 'a {
+        let own = match conn.phase {
+            Phase::AwaitHello { until_ms } => Some(until_ms),
+            Phase::Open { .. } => Some((conn.sent_ms + limits::PING_INTERVAL_MS).min(conn.heard_ms + limits::SILENCE_TIMEOUT_MS)),
+            Phase::Closing => None,
+        };
+        let marks = conn.channels.values().filter_map(|channel| self.spaces.get(&channel.space)?.mark_due_ms(channel));
+        own.into_iter().chain(marks)
+    }
+
+    fn connect(&mut self, now: Now, id: ConnId) {
+        let conn = Conn {
+            phase: Phase::AwaitHello { until_ms: now.mono_ms + limits::HELLO_TIMEOUT_MS },
+            replies: VecDeque::new(),
+            channels: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            heard_ms: now.mono_ms,
+            sent_ms: now.mono_ms,
+            pings: 0,
+            close_polled: false,
+        };
+        self.conns.insert(id, conn);
+    }
+
+    fn forget(&mut self, id: ConnId) {
+        self.conns.remove(&id);
+        self.owners.retain(|_, (conn, _)| *conn != id);
+        self.ready.remove(&id);
+    }
+
+    fn tick(&mut self, now: Now) {
+        let mut dead = Vec::new();
+        for (id, conn) in &mut self.conns {
+            match conn.phase {
+                // SESS-3
+                Phase::AwaitHello { until_ms } if until_ms <= now.mono_ms => dead.push(*id),
+                // SESS-8
+                Phase::Open { .. } if conn.heard_ms + limits::SILENCE_TIMEOUT_MS <= now.mono_ms => dead.push(*id),
+                // SESS-7
+                Phase::Open { .. } if conn.sent_ms + limits::PING_INTERVAL_MS <= now.mono_ms => {
+                    conn.pings += 1;
+                    conn.sent_ms = now.mono_ms;
+                    conn.replies.push_back(encode_frame(0, &[Message::Ping(conn.pings)], 0).into());
+                    self.ready.insert(*id);
+                }
+                _ => {}
+            }
+            let due = |channel: &Channel| self.spaces.get(&channel.space).is_some_and(|space| space.has_more(channel, now.mono_ms));
+            if conn.channels.values().any(due) {
+                self.ready.insert(*id);
+            }
+        }
+        for id in dead {
+            self.fail(id, Code::TIMEOUT, Some(RETRY_MS), "nothing was heard for too long");
+        }
+    }
+
+    fn drain(&mut self, wait_ms: u64) {
+        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        for id in ids {
+            self.end(id, &Message::Bye { wait_ms });
+        }
+    }
+
+    /// Ends the connection with an error on channel 0. (ERROR-3, SESS-9)
+    fn fail(&mut self, id: ConnId, code: Code, detail: Option<u64>, text: &str) {
+        let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
+        self.end(id, &Message::Error(error));
+    }
+
+    fn end(&mut self, id: ConnId, last: &Message) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if matches!(conn.phase, Phase::Closing) {
+            return;
+        }
+        conn.phase = Phase::Closing;
+        conn.channels.clear();
+        conn.replies.push_back(encode_frame(0, std::slice::from_ref(last), 0).into());
+        self.owners.retain(|_, (conn, _)| *conn != id);
+        self.ready.insert(id);
+    }
+
+    /// Ends a channel with an error on it. (ERROR-3, ERROR-5)
+    fn fail_channel(&mut self, id: ConnId, channel: u16, code: Code, detail: Option<u64>, text: &str) {
+        let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
+        self.detach(id, channel);
+        self.reply(id, channel, &Message::Error(error), 0);
+    }
+
+    fn detach(&mut self, id: ConnId, channel: u16) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.ended.insert(channel);
+        if let Some(gone) = conn.channels.remove(&channel) {
+            self.owners.remove(&(gone.space, gone.replica));
+        }
+    }
+
+    fn reply(&mut self, id: ConnId, channel: u16, message: &Message, base_ms: u64) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.replies.push_back(encode_frame(channel, std::slice::from_ref(message), base_ms).into());
+        self.ready.insert(id);
+        // A client that asks and does not read is closed rather than queued for.
+        if conn.replies.len() > REPLIES_MAX {
+            conn.replies.clear();
+            self.fail(id, Code::BUSY, Some(RETRY_MS), "too many replies wait to be read");
+        }
+    }
+
+    fn frame(&mut self, now: Now, store: &mut dyn Store, id: ConnId, bytes: &[u8]) -> Result<(), StoreError> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        if matches!(conn.phase, Phase::Closing) {
+            return Ok(());
+        }
+        conn.heard_ms = now.mono_ms;
+        self.batch_conns.insert(id);
+        if bytes.len() > limits::FRAME_BYTES_MAX {
+            return self.handle(now, store, Input::TooLarge(id));
+        }
+        let (conns, spaces) = (&self.conns, &self.spaces);
+        let base = |number: u16| {
+            let channel = conns.get(&id).and_then(|conn| conn.channels.get(&number));
+            channel.and_then(|channel| spaces.get(&channel.space)).map_or(0, |space| space.history.base_ms)
+        };
+        let frame = match decode_frame(bytes, base) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.fail(id, error.code, error.detail, &error.text);
+                return Ok(());
+            }
+        };
+        for message in frame.messages {
+            match self.message(now, store, id, frame.channel, message) {
+                Ok(()) => {}
+                Err(Failure::Store(error)) => return Err(error),
+                Err(Failure::Peer(Refusal { channel: 0, code, detail, text })) => {
+                    self.fail(id, code, detail, text);
+                    return Ok(());
+                }
+                Err(Failure::Peer(Refusal { channel, code, detail, text })) => self.fail_channel(id, channel, code, detail, text),
+            }
+        }
+        Ok(())
+    }
+
+    /// The server's row of the state table in spec 7.
+    fn message(&mut self, now: Now, store: &mut dyn Store, id: ConnId, channel: u16, message: Message) -> Result<(), Failure> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let code = message.code();
+        match (&conn.phase, channel, message) {
+            (Phase::Closing, ..) => Ok(()),
+            (Phase::AwaitHello { .. }, 0, Message::Hello(hello)) => self.hello(now, id, hello),
+            // SESS-1
+            (Phase::AwaitHello { .. }, ..) => unexpected(code, "the first message is hello"),
+            (Phase::Open { .. }, 0, Message::Ping(number)) => {
+                // SESS-6
+                self.reply(id, 0, &Message::Pong { number, time_ms: now.wall_ms }, 0);
+                Ok(())
+            }
+            (Phase::Open { .. }, 0, Message::Pong { .. }) => Ok(()),
+            (Phase::Open { .. }, 0, Message::Bye { .. } | Message::Error(_)) => {
+                self.forget(id);
+                Ok(())
+            }
+            (Phase::Open { grant }, 1.., Message::Open(open)) => {
+                let grant = grant.clone();
+                self.open(now, store, id, channel, open, &grant)
+            }
+            (Phase::Open { .. }, 1.., message) => self.on_channel(now, store, id, channel, message),
+            // FRAME-5
+            (Phase::Open { .. }, 0, _) => unexpected(code, "not a message for channel 0"),
+        }
+    }
+
+    fn hello(&mut self, now: Now, id: ConnId, hello: Hello) -> Result<(), Failure> {
+        // SESS-2
+        if !hello.versions.contains(&VERSION) {
+            return refuse(0, Code::VERSION, Some(VERSION), "no version in common");
+        }
+        // SESS-5
+        let grant = match (&self.config.tokens, hello.token) {
+            (None, _) => Some(Grant::default()),
+            (Some(tokens), Some(token)) => tokens.get(&token).cloned(),
+            (Some(_), None) => None,
+        };
+        let Some(grant) = grant else { return refuse(0, Code::UNAUTHORIZED, None, "the token is missing or unknown") };
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        conn.phase = Phase::Open { grant };
+        // SESS-4: core, code 0, is all this server offers.
+        let profiles = hello.profiles.into_iter().filter(|profile| *profile == 0).collect();
+        let welcome = Welcome { version: VERSION, profiles, limits: limits::ADVERTISED.to_vec(), time_ms: now.wall_ms };
+        self.reply(id, 0, &Message::Welcome(welcome), 0);
+        Ok(())
+    }
+
+    fn open(&mut self, now: Now, store: &mut dyn Store, id: ConnId, channel: u16, open: Open, grant: &Grant) -> Result<(), Failure> {
+        let conn = self.conns.get(&id).expect("the caller found it");
+        // SESS-16
+        if conn.channels.contains_key(&channel) {
+            return unexpected(2, "the channel is in use");
+        }
+        if conn.channels.len() >= limits::CHANNELS_MAX {
+            return refuse(channel, Code::TOO_MANY_CHANNELS, Some(limits::CHANNELS_MAX as u64), "too many channels");
+        }
+        if grant.spaces.as_ref().is_some_and(|spaces| !spaces.contains(&open.space)) {
+            return refuse(channel, Code::FORBIDDEN, None, "the token does not open this space");
+        }
+        let Some(number) = self.host(now, store, &open.space)? else {
+            return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
+        };
+        let space = &self.spaces[&number];
+        let settled = match space.log.settled(store, open.replica)? {
+            // IDENT-9
+            Some(settled) if settled.subject != grant.subject => {
+                return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
+            }
+            Some(settled) => settled,
+            None => space.log.bind(store, open.replica, &grant.subject)?,
+        };
+        let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
+        let start = match (&open.cursor, reset) {
+            (Some(cursor), Reset::NONE) => cursor.position,
+            _ => 0,
+        };
+        let opened = Opened {
+            position: space.head,
+            history: space.history.history,
+            last_seq: settled.seq,
+            link: settled.link,
+            base_ms: space.history.base_ms,
+            reset,
+        };
+        // SYNC-25: outcomes travel in states only.
+        let catching = reset != Reset::NONE || settled.seq > open.settled;
+        self.batch_spaces.insert(number);
+        self.attach(id, channel, Channel { space: number, replica: open.replica, sent: start, settled: open.settled, catching, marked: None });
+        self.reply(id, channel, &Message::Opened(opened), 0);
+        Ok(())
+    }
+
+    fn attach(&mut self, id: ConnId, number: u16, channel: Channel) {
+        // IDENT-8: the newest wins.
+        if let Some((old, old_number)) = self.owners.get(&(channel.space, channel.replica)).copied() {
+            self.fail_channel(old, old_number, Code::REPLACED, None, "the replica was opened elsewhere");
+        }
+        self.owners.insert((channel.space, channel.replica), (id, number));
+        let conn = self.conns.get_mut(&id).expect("it sent the open that is being answered");
+        conn.ended.remove(&number);
+        conn.channels.insert(number, channel);
+    }
+
+    /// The number of the space, loaded and with a history of this run. (SYNC-2)
+    fn host(&mut self, now: Now, store: &mut dyn Store, name: &str) -> Result<Option<u64>, StoreError> {
+        if let Some(number) = self.numbers.get(name) {
+            return Ok(Some(*number));
+        }
+        let number = match log::find_space(store, name)? {
+            Some(number) => number,
+            None if self.config.create_spaces => log::create_space(store, name)?,
+            None => return Ok(None),
+        };
+        let log = Log::new(name, number);
+        let history = log.begin_history(store, History(self.entropy.bytes8()), now.wall_ms)?;
+        let head = log.head(store)?;
+        self.spaces.insert(number, Hosted::new(log, history, head));
+        self.numbers.insert(name.to_owned(), number);
+        self.batch_spaces.insert(number);
+        Ok(Some(number))
+    }
+
+    fn on_channel(&mut self, now: Now, store: &mut dyn Store, id: ConnId, channel: u16, message: Message) -> Result<(), Failure> {
+        let conn = self.conns.get(&id).expect("the caller found it");
+        let code = message.code();
+        match (conn.channels.contains_key(&channel), message) {
+            (true, Message::Push(pushed)) => self.push(now, store, id, channel, pushed),
+            (true, Message::Shut) => {
+                // SESS-17
+                self.detach(id, channel);
+                self.reply(id, channel, &Message::Shut, 0);
+                Ok(())
+            }
+            (true, Message::Error(_)) => {
+                self.detach(id, channel);
+                Ok(())
+            }
+            // ERROR-5, SESS-17: the channel ended while this was under way.
+            (false, Message::Push(_) | Message::Shut | Message::Error(_)) if conn.ended.contains(&channel) => Ok(()),
+            (_, _) => unexpected(code, "not a message for this channel"),
+        }
+    }
+
+    fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, pushed: Vec<Pushed>) -> Result<(), Failure> {
+        let channel = &self.conns[&id].channels[&number];
+        let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
+        for item in pushed {
+            let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
+            let log = space.log.clone();
+            let base_ms = space.history.base_ms;
+            match judge::judge(&log, store, replica, item, now.wall_ms)? {
+                Judged::Settled { position, seq, verdict, change } => {
+                    let body = stream::body(position, replica, seq, verdict, change, base_ms);
+                    space.push(TailEntry { position, author: replica, seq, verdict, body }, now.mono_ms);
+                    self.batch_spaces.insert(space_number);
+                }
+                // A verdict that is still on its way is not repeated.
+                Judged::Again { position, .. } if position > sent => {}
+                Judged::Again { position, seq, verdict } => {
+                    let message = if verdict == Verdict::ACCEPTED {
+                        Message::Ack(Ack { seq, position, durability: DURABILITY_STORED })
+                    } else {
+                        stream::reject(seq, position, verdict)
+                    };
+                    self.reply(id, number, &message, base_ms);
+                }
+                Judged::Refused { code, detail } => {
+                    return refuse(number, code, Some(detail), "the change does not continue what is settled");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4)
+fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) -> u64 {
+    let Some(cursor) = cursor else { return Reset::NO_CURSOR };
+    let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
+    let last = histories.get(at + 1).map_or(head, |next| next.first);
+    match cursor.position {
+        position if position > last => Reset::FUTURE,
+        position if position < histories[at].first => Reset::HISTORY,
+        _ => Reset::NONE,
+    }
+}

@@ -1,0 +1,291 @@
+//! What a channel is sent: verdicts and changes from the tail, else a catch-up by states, then a mark. Spec 7 and 8.
+//!
+//! Nothing is queued for a reader: a channel remembers only how far it was sent. (SYNC-17)
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::log::{HistoryStart, Log, Verdict};
+use crate::change::{Op, Payload, RecordName, Row};
+use crate::clock::{Replica, Stamp};
+use crate::limits;
+use crate::message::{Ack, Item, Mark, Message, Outcome, Reject, States, frame_of, message_bytes};
+use crate::registry::{Code, DURABILITY_STORED};
+use crate::space::Changed;
+use crate::store::{Store, StoreError};
+
+/// Live messages share a frame up to about this many bytes.
+const FRAME_BYTES_TARGET: usize = 16 * 1024;
+/// Bytes of the tail kept for one space.
+const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Cells and outcomes read for one part.
+const PART_CELLS_MAX: usize = 4_096;
+const PART_OUTCOMES_MAX: usize = 1_024;
+/// What a cell costs in a part beside its names and value, at the most.
+const CELL_OVERHEAD: usize = 24;
+
+/// A recent entry of the log, encoded once for all subscribers.
+#[derive(Debug, Clone)]
+pub(super) struct TailEntry {
+    pub position: u64,
+    pub author: Replica,
+    pub seq: u64,
+    pub verdict: Verdict,
+    /// The `change` or `void` message.
+    pub body: Arc<[u8]>,
+}
+
+/// A space that was opened since the start.
+#[derive(Debug)]
+pub(super) struct Hosted {
+    pub log: Log,
+    pub history: HistoryStart,
+    /// The last position, that of the open transaction included.
+    pub head: u64,
+    /// The last position that is durable; nothing beyond it is sent. (SESS-22)
+    pub committed: u64,
+    tail: VecDeque<TailEntry>,
+    tail_bytes: usize,
+    /// When the last change came, for marks.
+    pub changed_ms: u64,
+    /// Whether the space's creation and history are durable.
+    pub durable: bool,
+}
+
+/// A client's view of one space on one connection.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub space: u64,
+    pub replica: Replica,
+    /// Up to where everything was sent.
+    pub sent: u64,
+    /// The last own seq whose verdict the client has from `open` or an outcome.
+    pub settled: u64,
+    /// Whether a catch-up by states has begun and not ended.
+    pub catching: bool,
+    /// The position and time of the last mark.
+    pub marked: Option<(u64, u64)>,
+}
+
+impl Hosted {
+    pub fn new(log: Log, history: HistoryStart, head: u64) -> Self {
+        Self { log, history, head, committed: head, tail: VecDeque::new(), tail_bytes: 0, changed_ms: 0, durable: false }
+    }
+
+    /// Takes in an entry that the open transaction appended.
+    pub fn push(&mut self, entry: TailEntry, now_ms: u64) {
+        self.head = entry.position;
+        self.changed_ms = now_ms;
+        self.tail_bytes += entry.body.len();
+        self.tail.push_back(entry);
+    }
+
+    /// The open transaction is durable.
+    pub fn commit(&mut self, tail_changes_max: usize) {
+        self.committed = self.head;
+        self.durable = true;
+        while self.tail.len() > tail_changes_max || self.tail_bytes > TAIL_BYTES_MAX {
+            let Some(entry) = self.tail.pop_front() else { return };
+            self.tail_bytes -= entry.body.len();
+        }
+    }
+
+    /// The open transaction is gone.
+    pub fn roll_back(&mut self) {
+        while self.tail.back().is_some_and(|entry| entry.position > self.committed) {
+            let entry = self.tail.pop_back().expect("the loop's condition saw it");
+            self.tail_bytes -= entry.body.len();
+        }
+        self.head = self.committed;
+    }
+
+    fn tail_after(&self, position: u64) -> Option<impl Iterator<Item = &TailEntry>> {
+        let first = self.tail.front()?.position;
+        let skip = (position + 1).checked_sub(first)?;
+        let upto = self.committed;
+        Some(self.tail.iter().skip(skip as usize).take_while(move |entry| entry.position <= upto))
+    }
+
+    /// When the channel next wants something without a new change: its mark.
+    pub fn mark_due_ms(&self, channel: &Channel) -> Option<u64> {
+        match channel.marked {
+            _ if channel.sent != self.committed || channel.catching => None,
+            None => Some(0),
+            Some((position, _)) if position == self.committed => None,
+            // SYNC-19: after a quiet moment, and from time to time without one.
+            Some((_, marked_ms)) => Some((self.changed_ms + limits::MARK_QUIET_MS).min(marked_ms + limits::MARK_INTERVAL_MS)),
+        }
+    }
+
+    /// Whether the channel can be sent something now.
+    pub fn has_more(&self, channel: &Channel, now_ms: u64) -> bool {
+        channel.catching || channel.sent < self.committed || self.mark_due_ms(channel).is_some_and(|due| due <= now_ms)
+    }
+
+    /// The next frame for the channel, or none while there is nothing to say.
+    pub fn next_frame(
+        &self,
+        store: &dyn Store,
+        number: u16,
+        channel: &mut Channel,
+        part_bytes_max: usize,
+        now_ms: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        if !self.has_more(channel, now_ms) {
+            return Ok(None);
+        }
+        if !channel.catching
+            && channel.sent < self.committed
+            && let Some(frame) = self.live_frame(number, channel)
+        {
+            return Ok(Some(frame));
+        }
+        let message = if channel.catching || channel.sent < self.committed {
+            Message::States(self.part(store, channel, part_bytes_max)?)
+        } else {
+            self.mark(store, channel, now_ms)?
+        };
+        Ok(Some(frame_of(number, &message_bytes(&message, self.history.base_ms))))
+    }
+
+    fn live_frame(&self, number: u16, channel: &mut Channel) -> Option<Vec<u8>> {
+        let mut bodies = Vec::new();
+        let mut ack: Option<Ack> = None;
+        for entry in self.tail_after(channel.sent)? {
+            channel.sent = entry.position;
+            let own = entry.author == channel.replica;
+            if own && entry.verdict == Verdict::ACCEPTED {
+                ack = Some(Ack { seq: entry.seq, position: entry.position, durability: DURABILITY_STORED });
+                channel.settled = entry.seq;
+                continue;
+            }
+            // SESS-20: acks keep their place among the positions.
+            if let Some(ack) = ack.take() {
+                bodies.extend(self.bytes(Message::Ack(ack)));
+            }
+            if own {
+                // SESS-23: a verdict goes to the author, the change does not.
+                bodies.extend(self.bytes(reject(entry.seq, entry.position, entry.verdict)));
+                channel.settled = entry.seq;
+            } else {
+                bodies.extend_from_slice(&entry.body);
+            }
+            if bodies.len() >= FRAME_BYTES_TARGET {
+                break;
+            }
+        }
+        if let Some(ack) = ack {
+            bodies.extend(self.bytes(Message::Ack(ack)));
+        }
+        (!bodies.is_empty()).then(|| frame_of(number, &bodies))
+    }
+
+    fn bytes(&self, message: Message) -> Vec<u8> {
+        message_bytes(&message, self.history.base_ms)
+    }
+
+    /// The next part of a catch-up, from where the channel was sent to. (SYNC-8 to SYNC-12)
+    fn part(&self, store: &dyn Store, channel: &mut Channel, part_bytes_max: usize) -> Result<States, StoreError> {
+        channel.catching = true;
+        let outcomes = self.log.settled_after(store, channel.replica, channel.settled, PART_OUTCOMES_MAX)?;
+        let upto = match outcomes.last() {
+            Some(last) if outcomes.len() == PART_OUTCOMES_MAX => last.position,
+            _ => self.committed,
+        };
+        let page = self.log.cells().changed_after(store, channel.sent, PART_CELLS_MAX)?;
+        let (cells, to) = whole_positions(page, upto, part_bytes_max);
+        let mut items = cell_items(cells);
+        for outcome in outcomes.iter().filter(|outcome| outcome.position <= to) {
+            let Verdict { code, detail } = outcome.verdict;
+            items.push(Item::Outcome(Outcome { seq: outcome.seq, link: outcome.link, code, class: code.class(), detail }));
+            channel.settled = outcome.seq;
+        }
+        let last = to == self.committed;
+        channel.catching = !last;
+        channel.sent = to;
+        Ok(States { last, to, history: self.history.history, items })
+    }
+
+    fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
+        let fingerprint = self.log.cells().fingerprint(store)?.wire();
+        channel.marked = Some((self.committed, now_ms));
+        Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None }))
+    }
+}
+
+/// The `reject` message of a verdict.
+pub(super) fn reject(seq: u64, position: u64, verdict: Verdict) -> Message {
+    let Verdict { code, detail } = verdict;
+    Message::Reject(Reject { seq, position, code, class: code.class(), detail })
+}
+
+/// The cells up to `upto` that fit a part, cut where a position ends, and the position the part reaches. (SYNC-10)
+fn whole_positions(page: Vec<(u64, Changed)>, upto: u64, bytes_max: usize) -> (Vec<Changed>, u64) {
+    let more = page.len() == PART_CELLS_MAX;
+    let end = page.last().map_or(0, |(position, _)| *position);
+    let mut cells: Vec<(u64, Changed)> = Vec::new();
+    let mut bytes = 0;
+    for (position, cell) in page {
+        let begins = cells.last().is_none_or(|(before, _)| *before != position);
+        // The position that a full page breaks off in may be incomplete.
+        let broken_off = more && position == end && !cells.is_empty();
+        if position > upto || begins && !cells.is_empty() && (bytes >= bytes_max || broken_off) {
+            let to = upto.min(position - 1);
+            return (cells.into_iter().map(|(_, cell)| cell).collect(), to);
+        }
+        bytes += size(&cell);
+        cells.push((position, cell));
+    }
+    let to = if more { end } else { upto };
+    (cells.into_iter().map(|(_, cell)| cell).collect(), to)
+}
+
+fn size(cell: &Changed) -> usize {
+    let names = |record: &RecordName| record.collection.len() + record.id.len() + CELL_OVERHEAD;
+    match cell {
+        Changed::Life(record, _) => names(record),
+        Changed::Field(record, _, field, lww) => {
+            names(record) + field.len() + CELL_OVERHEAD + lww.value.as_ref().map_or(1, |value| value.encoded().len())
+        }
+    }
+}
+
+/// The cells as items: those of one stamp together, then the lives that none of them implies. (SYNC-12)
+fn cell_items(cells: Vec<Changed>) -> Vec<Item> {
+    let mut groups: BTreeMap<Stamp, BTreeMap<RecordName, Row>> = BTreeMap::new();
+    let mut implied = BTreeSet::new();
+    let mut lives = Vec::new();
+    for cell in cells {
+        match cell {
+            Changed::Life(record, life) => lives.push((record, life)),
+            Changed::Field(record, life, field, lww) => {
+                implied.insert(record.clone());
+                let payload = lww.value.map_or(Payload::Unset, Payload::Set);
+                let rows = groups.entry(lww.stamp).or_default();
+                let row = rows.entry(record.clone()).or_insert(Row { record, life, ops: Vec::new() });
+                row.ops.push(Op { field, rule: crate::rules::LWW, after: None, payload });
+            }
+        }
+    }
+    lives.retain(|(record, _)| !implied.contains(record));
+    lives.sort();
+    let sorted = |mut row: Row| {
+        row.ops.sort_by(|a, b| a.field.cmp(&b.field));
+        row
+    };
+    let group = |(stamp, rows): (Stamp, BTreeMap<RecordName, Row>)| Item::Cells { stamp, rows: rows.into_values().map(sorted).collect() };
+    let mut items: Vec<Item> = groups.into_iter().map(group).collect();
+    if !lives.is_empty() {
+        items.push(Item::Lives(lives));
+    }
+    items
+}
+
+/// The body that other replicas get for an entry. (SESS-20)
+pub(super) fn body(position: u64, author: Replica, seq: u64, verdict: Verdict, change: Option<crate::change::Change>, base_ms: u64) -> Arc<[u8]> {
+    let message = match change {
+        Some(change) if verdict.code == Code::ACCEPTED => Message::Change(crate::message::PlacedChange { position, author, change }),
+        _ => Message::Void(crate::message::Void { position, author, seq, code: verdict.code }),
+    };
+    message_bytes(&message, base_ms).into()
+}
