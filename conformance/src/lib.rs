@@ -1,1 +1,19 @@
-//! Conformance.
+//! The conformance suite: scenarios and vectors, and the harness that judges an implementation by them.
+
+pub mod adapter;
+pub mod cbor;
+pub mod checks;
+pub mod compute;
+pub mod edn;
+pub mod fold;
+pub mod local;
+pub mod oracle;
+pub mod pattern;
+pub mod play;
+pub mod scenario;
+pub mod sockets;
+pub mod spec;
+pub mod step;
+pub mod trouble;
+pub mod wire;
+pub mod world;

@@ -91,7 +91,7 @@ fn is_bytes_key(name: &str) -> bool {
 fn bytes(text: &str) -> Result<Value, JsonError> {
     let fault = || JsonError::Domain(format!("{{\"$bytes\": …}} holds {text}; allowed is text of an even number of hexadecimal digits"));
     let hex: String = serde_json::from_str(text).map_err(|_| fault())?;
-    if !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) || hex.len() % 2 != 0 {
+    if !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) || !hex.len().is_multiple_of(2) {
         return Err(fault());
     }
     let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).map_err(|_| fault());
@@ -152,7 +152,7 @@ pub fn write(value: &Value) -> serde_json::Value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(truth) => (*truth).into(),
         Value::Int(integer) => (*integer).into(),
-        Value::Float(float) => f64::from(*float).into(),
+        Value::Float(float) => float.get().into(),
         Value::Bytes(bytes) => {
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             serde_json::Value::Object([(BYTES.to_owned(), hex.into())].into_iter().collect())
@@ -160,7 +160,8 @@ pub fn write(value: &Value) -> serde_json::Value {
         Value::Text(text) => text.as_str().into(),
         Value::Array(items) => items.iter().map(write).collect(),
         Value::Map(map) => {
-            let mut members: Vec<(String, serde_json::Value)> = map.iter().map(|(name, value)| (name.to_owned(), write(value))).collect();
+            let mut members: Vec<(String, serde_json::Value)> =
+                map.pairs().iter().map(|(name, value)| (name.clone(), write(value))).collect();
             members.sort_by(|(a, _), (b, _)| a.cmp(b));
             if let [(name, _)] = members.as_mut_slice()
                 && is_bytes_key(name)
@@ -246,7 +247,7 @@ mod tests {
         check("9007199254740993", None);
         check("-9007199254740993", None);
         check("12345678901234567890", None);
-        check("1e22", Some("1e22"));
+        check("1e22", Some("1e+22"));
         check("1e400", None);
         check("1e-400", None);
         check("3.141592653589793238", None);

@@ -1,7 +1,7 @@
 //! A replica on this device, without a network.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use syncline::change::RecordName;
@@ -10,7 +10,7 @@ use syncline::clock::Now;
 use syncline::entropy::Entropy;
 use syncline::store::{Store, StoreError, Transact};
 use syncline::value::Value;
-use syncline_store::SqliteStore;
+use syncline_store::{Kind, SqliteStore};
 
 /// A replica of one space in one store file, which it holds alone while it lives.
 ///
@@ -25,6 +25,29 @@ pub struct Local {
     online: bool,
 }
 
+/// Why a replica was not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The file could not be opened.
+    #[error(transparent)]
+    File(#[from] syncline_store::OpenError),
+    /// The file could be opened, the replica in it not.
+    #[error("{}: {error}", .path.display())]
+    Replica {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        error: StoreError,
+    },
+}
+
+impl OpenError {
+    /// Whether another process holds the file, so that waiting may help.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::File(syncline_store::OpenError::Locked { .. }))
+    }
+}
+
 /// A record's fields that are shown.
 pub type Fields = BTreeMap<String, Value>;
 
@@ -33,19 +56,12 @@ impl Local {
     ///
     /// # Errors
     /// When the file cannot be opened, is held by another process, or holds another space.
-    pub fn open(path: &Path, space: &str, token: Option<String>) -> Result<Self, StoreError> {
-        let mut store = SqliteStore::open(path)?;
-        match store.get(SPACE)? {
-            Some(found) if found != space.as_bytes() => {
-                let found = String::from_utf8_lossy(&found).into_owned();
-                return Err(StoreError(format!("{} holds the space {found:?}, not {space:?}", path.display())));
-            }
-            Some(_) => {}
-            None => store.put(SPACE, space.as_bytes())?,
-        }
+    pub fn open(path: &Path, space: &str, token: Option<String>) -> Result<Self, OpenError> {
+        let mut store = SqliteStore::open(path, Kind::Client)?;
+        let unusable = |error| OpenError::Replica { path: path.to_owned(), error };
         let started = Instant::now();
-        let client = load(space, token.clone(), &mut store, now(started))?;
-        store.commit()?;
+        let client = load(space, token.clone(), &mut store, now(started)).map_err(unusable)?;
+        store.commit().map_err(unusable)?;
         Ok(Self { space: space.to_owned(), token, client, store, started, outputs: VecDeque::new(), online: false })
     }
 
@@ -110,12 +126,12 @@ impl Local {
         self.client.rejections(&self.store)
     }
 
-    /// Forgets a rejection. (IDENT-22)
+    /// Forgets a rejection by its number. (IDENT-22)
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn dismiss(&mut self, seq: u64) -> Result<(), StoreError> {
-        match self.client.dismiss(&mut self.store, seq) {
+    pub fn dismiss(&mut self, number: u64) -> Result<(), StoreError> {
+        match self.client.dismiss(&mut self.store, number) {
             Ok(()) => self.commit(),
             Err(error) => Err(self.undo(error)),
         }
@@ -200,8 +216,7 @@ impl Local {
     }
 }
 
-/// Keys of the shell, which the core's never start with.
-const SPACE: &[u8] = b"~space";
+/// A key of the shell; no key of the core starts so.
 const SERVER: &[u8] = b"~server";
 
 fn load(space: &str, token: Option<String>, store: &mut SqliteStore, now: Now) -> Result<Client, StoreError> {

@@ -35,7 +35,7 @@ pub enum Notice {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The token would be sent where others can read it. (BIND-6)
-    #[error("the token would travel unencrypted to {0}; allowed are wss:// and loopback addresses")]
+    #[error("the token would travel unencrypted to {0}; allowed are wss:// and loopback addresses, or --insecure-token")]
     TokenInClear(Address),
     /// The session has ended.
     #[error("the session has ended")]
@@ -73,7 +73,7 @@ impl Session {
         let (commands, to_run) = mpsc::channel(COMMANDS_MAX);
         let (to_tell, notices) = mpsc::channel(1);
         let task = tokio::spawn(async move {
-            let mut running = Running { local, address, line: Line::Down, wake: None, notices: VecDeque::new() };
+            let mut running = Running { local, address, line: Line::Down, wake: None, closing: None, notices: VecDeque::new() };
             let ended = running.run(to_run, to_tell).await;
             (running.local, ended)
         });
@@ -120,6 +120,7 @@ struct Running {
     address: Address,
     line: Line,
     wake: Option<Instant>,
+    closing: Option<JoinHandle<()>>,
     notices: VecDeque<Notice>,
 }
 
@@ -150,7 +151,7 @@ impl Running {
     async fn run(&mut self, mut commands: mpsc::Receiver<Command>, told: mpsc::Sender<Notice>) -> Result<(), StoreError> {
         self.local.handle(Input::Start)?;
         loop {
-            self.perform().await;
+            self.perform();
             let wake = self.wake;
             tokio::select! {
                 command = commands.recv() => match command {
@@ -169,8 +170,11 @@ impl Running {
             }
         }
         self.local.handle(Input::Stop)?;
-        self.perform().await;
-        self.hang_up().await;
+        self.perform();
+        if let Some(closing) = self.closing.take() {
+            // It ends by itself within its patience, and has no answer.
+            let _ = closing.await;
+        }
         Ok(())
     }
 
@@ -194,7 +198,7 @@ impl Running {
     }
 
     /// Does what the core wants done.
-    async fn perform(&mut self) {
+    fn perform(&mut self) {
         while let Some(output) = self.local.take_output() {
             match output {
                 Output::Connect => self.line = Line::Dialling(Box::pin(dial(self.address.clone()))),
@@ -203,16 +207,16 @@ impl Running {
                         socket.send(frame);
                     }
                 }
-                Output::Close => self.hang_up().await,
+                Output::Close => self.hang_up(),
                 Output::Event(event) => self.notices.push_back(Notice::Event(event)),
                 Output::WakeAt(mono_ms) => self.wake = Some(self.local.instant(mono_ms)),
             }
         }
     }
 
-    async fn hang_up(&mut self) {
+    fn hang_up(&mut self) {
         if let Line::Up(socket) = std::mem::replace(&mut self.line, Line::Down) {
-            socket.close().await;
+            self.closing = Some(tokio::spawn(socket.close()));
         }
     }
 }

@@ -1,1 +1,180 @@
-//! Syncline.
+//! A durable [`Store`] in one SQLite file.
+//!
+//! | table | holds |
+//! |---|---|
+//! | `kv` | every key of the store; a value is preceded by the CRC-32 of key and value, 4 bytes, big-endian |
+//! | `meta` | `format`, the version of this layout, and `kind`, whose store it is |
+//!
+//! A commit is on disk when it returns (write-ahead log, full sync). One process has the file at a time. Damage is found
+//! when the file is opened, or at the latest when the damaged value is read, and is an error: it is never served.
+
+mod open;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use syncline::store::{Store, StoreError, Transact};
+
+pub use open::{FORMAT, Kind, OpenError};
+
+/// Bytes of the checksum before each value.
+const CHECKSUM_BYTES: usize = 4;
+
+/// A store in one SQLite file, held exclusively until it is dropped.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    path: PathBuf,
+    staged: Staged,
+}
+
+/// What became of the writes since the last commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Staged {
+    Nothing,
+    Writes,
+    /// A write or the commit failed. SQLite may have rolled back already, so nothing is written before `rollback`.
+    Failed,
+}
+
+impl SqliteStore {
+    /// Opens the store of this kind at the path, or creates it.
+    ///
+    /// # Errors
+    /// The file cannot be read and written, another process has it, or it is not a whole store of this kind and version.
+    pub fn open(path: impl AsRef<Path>, kind: Kind) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let connection = open::open(&path, kind)?;
+        Ok(Self { connection, path, staged: Staged::Nothing })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a statement that writes, in the open transaction or a new one.
+    fn write(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+        self.begin()?;
+        let written = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        written.map(|_| ()).map_err(|error| {
+            self.staged = Staged::Failed;
+            self.error(&error)
+        })
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        match self.staged {
+            Staged::Writes => Ok(()),
+            Staged::Failed => Err(StoreError(format!("{}: an earlier write failed and is not rolled back yet", self.path.display()))),
+            Staged::Nothing => {
+                self.run("BEGIN IMMEDIATE").map_err(|error| self.error(&error))?;
+                self.staged = Staged::Writes;
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    fn error(&self, error: &rusqlite::Error) -> StoreError {
+        StoreError(format!("{}: {error}", self.path.display()))
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError(format!("{}: a value does not match its checksum; the file is damaged", self.path.display()))
+    }
+}
+
+impl Store for SqliteStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached("SELECT value FROM kv WHERE key = ?1")?;
+            statement.query_row([key], |row| Ok(unseal(key, row.get_ref(0)?.as_blob()?))).optional()
+        };
+        match read().map_err(|error| self.error(&error))? {
+            None => Ok(None),
+            Some(Some(value)) => Ok(Some(value)),
+            Some(None) => Err(self.damaged()),
+        }
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = || {
+            let sql = "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map((from, to, limit), entry)?;
+            rows.collect::<rusqlite::Result<Option<Vec<_>>>>()
+        };
+        read().map_err(|error| self.error(&error))?.ok_or_else(|| self.damaged())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.write("INSERT INTO kv(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (key, seal(key, value)))
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.write("DELETE FROM kv WHERE key = ?1", [key])
+    }
+
+    fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        self.write("DELETE FROM kv WHERE key >= ?1 AND key < ?2", [from, to])
+    }
+}
+
+impl Transact for SqliteStore {
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if self.staged == Staged::Nothing {
+            return Ok(());
+        }
+        self.begin()?;
+        self.run("COMMIT").map_err(|error| {
+            self.staged = Staged::Failed;
+            self.error(&error)
+        })?;
+        self.staged = Staged::Nothing;
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        if !self.connection.is_autocommit() {
+            // A rollback of an open transaction fails only together with the file; the next write reports that.
+            let _ = self.run("ROLLBACK");
+        }
+        self.staged = Staged::Nothing;
+    }
+}
+
+/// A value as it is stored: its checksum, then itself.
+fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(CHECKSUM_BYTES + value.len());
+    sealed.extend_from_slice(&checksum(key, value));
+    sealed.extend_from_slice(value);
+    sealed
+}
+
+/// The value, if it is the one that was stored under the key.
+fn unseal(key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (sum, value) = sealed.split_first_chunk::<CHECKSUM_BYTES>()?;
+    (*sum == checksum(key, value)).then(|| value.to_vec())
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(key);
+    crc.update(value);
+    crc.finalize().to_be_bytes()
+}
+
+/// A row of `kv`, if its value matches its checksum.
+fn entry(row: &Row) -> rusqlite::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let key = row.get_ref(0)?.as_blob()?;
+    let value = unseal(key, row.get_ref(1)?.as_blob()?);
+    Ok(value.map(|value| (key.to_vec(), value)))
+}
+
+#[cfg(test)]
+mod tests;

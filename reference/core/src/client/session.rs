@@ -20,7 +20,7 @@ pub(super) struct Session {
     /// Base is replaced whole at the end of the catch-up. (SYNC-15)
     reset: bool,
     /// The parts of an incomplete catch-up; nothing of them is in base. (SYNC-13)
-    staged: Option<Vec<Item>>,
+    staged: Option<Staged>,
     /// The chain differs from the server's: nothing is pushed before a fresh id is taken. (IDENT-12)
     forked: bool,
     /// The last seq pushed here.
@@ -41,6 +41,13 @@ impl Session {
     pub fn verdict_due_ms(&self) -> Option<u64> {
         (!self.in_flight.is_empty()).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
     }
+}
+
+/// The parts of an incomplete catch-up, and the position they reach.
+#[derive(Debug, Default)]
+struct Staged {
+    items: Vec<Item>,
+    to: u64,
 }
 
 /// How the server's view of the chain compares with the client's own. (IDENT-11)
@@ -106,22 +113,7 @@ impl Client {
             Chain::Forked if opened.last_seq > settled => self.session().forked = true,
             Chain::Forked => return self.remint(now, store, Some(0)),
         }
-        self.adopt_unbroken(store, &opened)?;
         self.push(now);
-        Ok(())
-    }
-
-    /// A cursor that the server accepted goes on in the server's present history.
-    fn adopt_unbroken(&mut self, store: &mut dyn Store, opened: &Opened) -> Result<(), StoreError> {
-        if opened.reset != Reset::NONE {
-            return Ok(());
-        }
-        if let Some(cursor) = &mut self.outbox.identity.cursor
-            && cursor.position == opened.position
-        {
-            cursor.history = opened.history;
-            self.outbox.save(store)?;
-        }
         Ok(())
     }
 
@@ -325,17 +317,22 @@ impl Client {
 
     /// A part of a catch-up: kept aside, and at the last one base moves. (SYNC-13, SYNC-14)
     fn on_states(&mut self, now: Now, store: &mut dyn Store, states: States) -> Result<bool, StoreError> {
+        let reached = self.outbox.identity.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let session = self.session();
-        if states.history != session.history {
+        let reached = if session.reset { 0 } else { reached };
+        let staged = session.staged.get_or_insert_default();
+        // SESS-21: parts only go forward.
+        if states.history != session.history || states.to < staged.to.max(reached) {
             return Ok(false);
         }
-        session.staged.get_or_insert_default().extend(states.items);
+        staged.items.extend(states.items);
+        staged.to = states.to;
         self.head = self.head.max(Some(states.to));
         if !states.last {
             return Ok(true);
         }
         let session = self.session();
-        let items = session.staged.take().unwrap_or_default();
+        let items = session.staged.take().unwrap_or_default().items;
         let reset = std::mem::take(&mut session.reset);
         if reset {
             // SYNC-15
@@ -441,8 +438,6 @@ impl Client {
         // SYNC-20
         if self.base.fingerprint(store)?.wire() == mark.fingerprint {
             self.verified = Some(mark.position);
-            // The cursor goes on in the history that the mark names.
-            self.move_cursor(store, mark.position)?;
             return Ok(true);
         }
         self.verified = None;

@@ -580,7 +580,14 @@ fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) 
     let last = histories.get(at + 1).map_or(head, |next| next.first);
     match cursor.position {
         position if position > last => Reset::FUTURE,
-        position if position < histories[at].first => Reset::HISTORY,
         _ => Reset::NONE,
     }
+}
+
+/// The accepted changes of a space in the order of the log; for tools and tests that judge a store.
+pub fn accepted(store: &dyn Store, space: &str) -> Result<Vec<crate::change::Change>, StoreError> {
+    let Some(number) = log::find_space(store, space)? else { return Ok(Vec::new()) };
+    let entries = Log::new(space, number).entries_after(store, 0, usize::MAX)?;
+    let accepted = entries.iter().filter(|(_, entry)| entry.verdict == Verdict::ACCEPTED);
+    accepted.filter_map(|(_, entry)| log::entry_change(entry).transpose()).collect()
 }

@@ -1,0 +1,249 @@
+//! What is checked of every frame an implementation sends, whatever the story.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use cddl::validator::{Validator, cbor::CBORValidator};
+use serde::Deserialize;
+
+use crate::cbor::{Item, decode_sequence};
+use crate::edn::print;
+use crate::trouble::Trouble;
+
+const TEXT_BYTES_MAX: usize = 256;
+/// `internal` may strike a connection as well as a channel.
+const INTERNAL: u64 = 15;
+
+/// Codes of messages (registries/messages.toml).
+#[allow(missing_docs)]
+pub mod code {
+    pub const HELLO: u64 = 0;
+    pub const WELCOME: u64 = 1;
+    pub const OPEN: u64 = 2;
+    pub const OPENED: u64 = 3;
+    pub const PUSH: u64 = 5;
+    pub const ACK: u64 = 6;
+    pub const REJECT: u64 = 7;
+    pub const CHANGE: u64 = 8;
+    pub const STATES: u64 = 9;
+    pub const MARK: u64 = 10;
+    pub const PING: u64 = 11;
+    pub const ERROR: u64 = 13;
+    pub const VOID: u64 = 21;
+}
+
+/// The code of a message.
+pub fn code_of(message: &Item) -> Option<u64> {
+    message.items().first().and_then(Item::as_u64)
+}
+
+/// The schema and the registries of the spec.
+pub struct Rulebook {
+    schema: Option<cddl::ast::CDDL<'static>>,
+    errors: BTreeMap<u64, ErrorEntry>,
+}
+
+#[derive(Deserialize)]
+struct ErrorFile {
+    error: Vec<ErrorEntry>,
+    class: Vec<ClassEntry>,
+}
+
+#[derive(Deserialize)]
+struct ErrorEntry {
+    code: u64,
+    name: String,
+    scope: String,
+    class: String,
+    detail: Option<String>,
+    #[serde(skip)]
+    class_code: u64,
+}
+
+#[derive(Deserialize)]
+struct ClassEntry {
+    code: u64,
+    name: String,
+}
+
+impl Rulebook {
+    /// Reads them from the spec's folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read or makes no sense.
+    pub fn load(spec: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(spec.join("syncline.cddl")).map_err(|error| format!("syncline.cddl: {error}"))?;
+        // Parsed once for the whole run; the tree borrows the text.
+        let text: &'static str = Box::leak(text.into_boxed_str());
+        let schema = Some(cddl::cddl_from_str(text, true).map_err(|error| format!("syncline.cddl: {error}"))?);
+        let text = fs::read_to_string(spec.join("registries/errors.toml")).map_err(|error| format!("errors.toml: {error}"))?;
+        let file: ErrorFile = toml::from_str(&text).map_err(|error| format!("errors.toml: {error}"))?;
+        let class = |name: &str| file.class.iter().find(|class| class.name == name).map_or(u64::MAX, |class| class.code);
+        let errors = file.error.iter().map(|entry| (entry.code, class(&entry.class))).collect::<BTreeMap<_, _>>();
+        let errors = file.error.into_iter().map(|entry| (entry.code, ErrorEntry { class_code: errors[&entry.code], ..entry })).collect();
+        Ok(Self { schema, errors })
+    }
+
+    /// The registry's name of an error.
+    pub fn error_name(&self, code: u64) -> &str {
+        self.errors.get(&code).map_or("an unknown error", |entry| &entry.name)
+    }
+
+    /// The channel and the messages of a frame that an implementation sent.
+    ///
+    /// # Errors
+    /// A frame that is not in the one encoding, or breaks the schema.
+    pub fn frame(&self, bytes: &[u8]) -> Result<(u64, Vec<Item>), Trouble> {
+        let shown = || format!("h'{}'", crate::edn::hex(&bytes[..bytes.len().min(200)]));
+        let items = decode_sequence(bytes).map_err(|fault| {
+            let rule = if fault.canonical_only { "CODEC-12" } else { "CODEC-13" };
+            Trouble::broken(rule, "a frame in the one encoding", format!("{fault}: {}", shown()))
+        })?;
+        let Some(channel) = items.first().and_then(Item::as_u64) else { return Err(Trouble::broken("CODEC-13", "a channel number first", shown())) };
+        if items.len() < 2 {
+            return Err(Trouble::broken("FRAME-1", "at least one message", shown()));
+        }
+        self.schema(&items)?;
+        Ok((channel, items[1..].to_vec()))
+    }
+
+    fn schema(&self, items: &[Item]) -> Result<(), Trouble> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        let array = ciborium::Value::Array(items.iter().map(to_ciborium).collect());
+        let mut validator = CBORValidator::new(schema, array, None);
+        validator.validate().map_err(|error| {
+            let frame = items.iter().map(print).collect::<Vec<_>>().join(", ");
+            let error: String = error.to_string().lines().take(3).collect::<Vec<_>>().join("; ");
+            Trouble::broken("CODEC-13", "a frame that matches syncline.cddl", format!("{frame} ({error})"))
+        })
+    }
+
+    /// Checks an `error` or a `reject` against the registry.
+    fn error(&self, channel: u64, message: &Item) -> Result<(), Trouble> {
+        let (code, class, detail, text) = match message.items() {
+            [Item::Int(13), code, class, detail, text, ..] => (code, class, detail, text.as_text()),
+            [Item::Int(7), _, _, code, class, detail, ..] => (code, class, detail, None),
+            _ => return Ok(()),
+        };
+        let Some(entry) = code.as_u64().and_then(|code| self.errors.get(&code)) else { return Ok(()) };
+        if class.as_u64() != Some(entry.class_code) {
+            return Err(Trouble::broken("ERROR-1", format!("the class {} of {}", entry.class, entry.name), print(message)));
+        }
+        if entry.detail.is_some() != detail.as_u64().is_some() {
+            let expected = entry.detail.clone().unwrap_or("null".to_owned());
+            return Err(Trouble::broken("ERROR-2", format!("the detail of {}: {expected}", entry.name), print(message)));
+        }
+        let misplaced = match entry.scope.as_str() {
+            "connection" => channel != 0,
+            "channel" => channel == 0 && entry.code != INTERNAL,
+            _ => false,
+        };
+        if misplaced && code_of(message) == Some(code::ERROR) {
+            return Err(Trouble::broken("ERROR-3", format!("{} on its {}", entry.name, entry.scope), format!("channel {channel}: {}", print(message))));
+        }
+        match text {
+            Some(text) if text.len() > TEXT_BYTES_MAX => Err(Trouble::broken("LIMIT-7", "at most 256 bytes of text", format!("{} bytes", text.len()))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// As the validator wants it. It knows no undefined; the schema allows null wherever it allows undefined.
+fn to_ciborium(item: &Item) -> ciborium::Value {
+    match item {
+        Item::Null | Item::Undefined => ciborium::Value::Null,
+        Item::Bool(value) => ciborium::Value::Bool(*value),
+        Item::Int(value) => ciborium::Value::Integer((*value as i64).into()),
+        Item::Float(value) => ciborium::Value::Float(*value),
+        Item::Bytes(bytes) => ciborium::Value::Bytes(bytes.clone()),
+        Item::Text(text) => ciborium::Value::Text(text.clone()),
+        Item::Array(items) => ciborium::Value::Array(items.iter().map(to_ciborium).collect()),
+        Item::Map(pairs) => ciborium::Value::Map(pairs.iter().map(|(key, value)| (to_ciborium(key), to_ciborium(value))).collect()),
+    }
+}
+
+/// What one connection has shown so far, for the checks of order.
+#[derive(Debug, Default)]
+pub struct Watch {
+    channels: BTreeMap<u64, Channel>,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    replica: Option<Item>,
+    cursor: u64,
+    /// The last position shown; none before a catch-up after a reset is complete.
+    last: Option<u64>,
+    ended: bool,
+}
+
+impl Watch {
+    /// Takes note of what the client's side said.
+    pub fn from_client(&mut self, channel: u64, message: &Item) {
+        if let [Item::Int(2), _, replica, _, cursor, ..] = message.items() {
+            let cursor = cursor.items().first().and_then(Item::as_u64).unwrap_or(0);
+            self.channels.insert(channel, Channel { replica: Some(replica.clone()), cursor, last: None, ended: false });
+        }
+    }
+
+    /// Checks what a server under judgement said.
+    ///
+    /// # Errors
+    /// A rule that is broken.
+    pub fn from_server(&mut self, rulebook: &Rulebook, number: u64, message: &Item) -> Result<(), Trouble> {
+        rulebook.error(number, message)?;
+        let channel = self.channels.entry(number).or_default();
+        if channel.ended && number > 0 {
+            return Err(Trouble::broken("ERROR-5", "nothing on a channel after its error", print(message)));
+        }
+        channel.ended = code_of(message) == Some(code::ERROR);
+        let position = message.items().get(1).and_then(Item::as_u64);
+        match code_of(message) {
+            Some(code::OPENED) => {
+                let reset = message.items().get(6).and_then(Item::as_u64);
+                channel.last = (reset == Some(0)).then_some(channel.cursor);
+                Ok(())
+            }
+            Some(code::STATES) => channel.states(message),
+            Some(code::ACK) => {
+                let position = message.items().get(2).and_then(Item::as_u64);
+                channel.last = channel.last.map(|last| last.max(position.unwrap_or(0)));
+                Ok(())
+            }
+            Some(code::REJECT) => channel.next(message.items().get(2).and_then(Item::as_u64), message),
+            Some(code::VOID) => channel.next(position, message),
+            Some(code::CHANGE) => {
+                if channel.replica.is_some() && message.items().get(2) == channel.replica.as_ref() {
+                    return Err(Trouble::broken("SESS-23", "no change of the receiver's own replica", print(message)));
+                }
+                channel.next(position, message)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Channel {
+    fn states(&mut self, message: &Item) -> Result<(), Trouble> {
+        let last_part = message.items().get(1) == Some(&Item::Bool(true));
+        let to = message.items().get(2).and_then(Item::as_u64).unwrap_or(0);
+        if self.last.is_some_and(|last| to < last) {
+            return Err(Trouble::broken("SESS-20", "positions that rise", print(message)));
+        }
+        if last_part || self.last.is_some() {
+            self.last = Some(to);
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, position: Option<u64>, message: &Item) -> Result<(), Trouble> {
+        if let (Some(last), Some(position)) = (self.last, position) {
+            if position != last + 1 {
+                return Err(Trouble::broken("SESS-20", format!("the position after {last}"), print(message)));
+            }
+            self.last = Some(position);
+        }
+        Ok(())
+    }
+}

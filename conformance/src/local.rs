@@ -1,0 +1,291 @@
+//! Steps about a client's own state, and about clients among each other.
+
+use serde_json::{Map, Value, json};
+
+use crate::cbor::Item;
+use crate::edn::{Expr, hex, print, print_expr, unhex};
+use crate::pattern::{Names, matches, value};
+use crate::scenario::Role;
+use crate::step::{CrashPoint, Options, WriteRow};
+use crate::trouble::Trouble;
+use crate::world::{Never, Sut, World};
+
+const SETTLE_MS: u64 = 300_000;
+
+impl World<'_> {
+    /// Opens a peer that the implementation plays, and starts it where it is a client.
+    pub(crate) fn open_peer(&mut self, peer: &str, server: bool, extra: &Item) -> Result<(), Trouble> {
+        self.seed += 1;
+        let seed = self.seed;
+        if server {
+            let tokens = if *extra == Item::Null { Value::Null } else { to_json(extra) };
+            return self.call("open", json!({"peer": peer, "role": "server", "seed": seed, "tokens": tokens})).map(drop);
+        }
+        let space = self.names["space"].as_text().unwrap_or_default().to_owned();
+        self.call("open", json!({"peer": peer, "role": "client", "seed": seed, "space": space, "token": to_json(extra)}))?;
+        self.call("start", json!({"peer": peer})).map(drop)
+    }
+
+    pub(crate) fn write(&mut self, who: &str, rows: &[WriteRow], refused: bool) -> Result<(), Trouble> {
+        let mut written = Vec::new();
+        for (collection, id, fields) in rows {
+            written.push(match fields {
+                Some(fields) => json!({"record": [collection, id], "fields": to_json(&value(fields, &self.names)?)}),
+                None => json!({"record": [collection, id], "delete": true}),
+            });
+        }
+        self.log.push(format!("{who} writes {}", Value::Array(written.clone())));
+        let reply = self.call("write", json!({"peer": who, "rows": written}))?;
+        match (reply.get("refused"), refused) {
+            (None, true) => Err(Trouble::fault("a refusal", "the write was taken")),
+            (Some(why), false) => Err(Trouble::fault("the write to be taken", format!("refused: {}", why.as_str().unwrap_or("")))),
+            _ => Ok(()),
+        }
+    }
+
+    fn view(&mut self, who: &str) -> Result<Vec<(String, String, Item)>, Trouble> {
+        let reply = self.call("state", json!({"peer": who}))?;
+        let wrong = || Trouble::Adapter("`records` is not a list of [collection, id, fields]".to_owned());
+        let records = reply.get("records").and_then(Value::as_array).ok_or_else(wrong)?;
+        let record = |row: &Value| Some((row.get(0)?.as_str()?.to_owned(), row.get(1)?.as_str()?.to_owned(), from_json(row.get(2)?).ok()?));
+        records.iter().map(|row| record(row).ok_or_else(wrong)).collect()
+    }
+
+    pub(crate) fn state(&mut self, who: &str, name: &(String, String), fields: Option<&Expr>) -> Result<(), Trouble> {
+        let view = self.view(who)?;
+        let found = view.into_iter().find(|(collection, id, _)| (collection, id) == (&name.0, &name.1)).map(|(_, _, fields)| fields);
+        self.compare_record(name, fields, found)
+    }
+
+    pub(crate) fn records(&mut self, who: &str, collection: &str, ids: &Expr) -> Result<(), Trouble> {
+        let view = self.view(who)?;
+        let found = view.into_iter().filter(|(c, _, _)| c == collection).map(|(_, id, _)| Item::Text(id)).collect();
+        let found = Item::Array(found);
+        matches(ids, &found, &mut self.names).map_err(|_| Trouble::fault(print_expr(ids), print(&found)))
+    }
+
+    pub(crate) fn status(&mut self, who: &str, fields: &Options) -> Result<(), Trouble> {
+        let status = self.call("status", json!({"peer": who}))?;
+        let shown = Value::Object(status.clone()).to_string();
+        self.fields("status", fields, &status).map_err(|why| Trouble::fault(why, shown))
+    }
+
+    /// Fails with what was expected, unless each field of a reply or event matches.
+    fn fields(&mut self, what: &str, fields: &Options, object: &Map<String, Value>) -> Result<(), String> {
+        for (name, pattern) in fields {
+            let item = object.get(name).map_or(Ok(Item::Null), status_item)?;
+            matches(pattern, &item, &mut self.names).map_err(|why| format!("{what} {name} {} ({why})", print_expr(pattern)))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn event_step(&mut self, who: &str, name: &str, fields: &Options, wanted: bool) -> Result<(), Trouble> {
+        if !wanted {
+            self.nevers.push((who.to_owned(), Never::Event(name.to_owned(), fields.clone())));
+            return Ok(());
+        }
+        let is = |event: &Map<String, Value>| event.get("event").and_then(Value::as_str) == Some(name);
+        let waiting = |world: &World| world.events.get(who).is_some_and(|events| events.iter().any(is));
+        self.pass_until(crate::wire::PATIENCE_MS, waiting)?;
+        while let Some(event) = self.events.entry(who.to_owned()).or_default().pop_front() {
+            if is(&event) {
+                let shown = Value::Object(event.clone()).to_string();
+                return self.fields("event", fields, &event).map_err(|why| Trouble::fault(why, shown));
+            }
+        }
+        Err(Trouble::fault(format!("the event {name}"), "none"))
+    }
+
+    pub(crate) fn rejections(&mut self, who: &str, pattern: &Expr) -> Result<(), Trouble> {
+        let reply = self.call("rejections", json!({"peer": who}))?;
+        let number = |row: &Value, name: &str| Item::Int(row.get(name).and_then(Value::as_i64).map_or(-1, i128::from));
+        let rows = reply.get("rejections").and_then(Value::as_array).cloned().unwrap_or_default();
+        let found = Item::Array(rows.iter().map(|row| Item::Array(vec![number(row, "seq"), number(row, "code")])).collect());
+        matches(pattern, &found, &mut self.names).map_err(|_| Trouble::fault(print_expr(pattern), print(&found)))
+    }
+
+    /// The peer dies, now or at a commit to come.
+    pub(crate) fn crash(&mut self, peer: Option<&str>, point: Option<CrashPoint>) -> Result<(), Trouble> {
+        let peer = peer.unwrap_or("server");
+        if let Some(point) = point {
+            return self.call("commit", json!({"peer": peer, "n": point.commit, "after": point.after})).map(drop);
+        }
+        if let Sut::Sockets(sockets) = &mut self.sut {
+            self.log.push("the server is killed and started again".to_owned());
+            sockets.crash()?;
+            return self.drop_links(peer);
+        }
+        self.reopen(peer, "crash", json!({"peer": peer}))
+    }
+
+    /// The peer dies and opens again, on what is durable or on a copy.
+    pub(crate) fn reopen(&mut self, peer: &str, verb: &str, fields: Value) -> Result<(), Trouble> {
+        self.log.push(format!("{verb} {peer}"));
+        self.wants.remove(peer);
+        self.crashed.insert(peer.to_owned());
+        self.drop_links(peer)?;
+        self.crashed.remove(peer);
+        self.call(verb, fields)?;
+        if peer == "server" { Ok(()) } else { self.call("start", json!({"peer": peer})).map(drop) }
+    }
+
+    pub(crate) fn save(&mut self, peer: Option<&str>, name: &str, load: bool) -> Result<(), Trouble> {
+        let peer = peer.unwrap_or("server");
+        let fields = json!({"peer": peer, "name": name});
+        if load { self.reopen(peer, "load", fields) } else { self.call("save", fields).map(drop) }
+    }
+
+    pub(crate) fn clone_peer(&mut self, from: &str, to: &str) -> Result<(), Trouble> {
+        let copy = format!("clone of {from}");
+        self.call("save", json!({"peer": from, "name": copy}))?;
+        if !self.links.contains_key(to) {
+            self.seed += 1;
+            let (seed, space) = (self.seed, self.names["space"].as_text().unwrap_or_default().to_owned());
+            self.call("open", json!({"peer": to, "role": "client", "seed": seed, "space": space, "token": null}))?;
+        }
+        self.reopen(to, "load", json!({"peer": to, "name": copy}))
+    }
+
+    pub(crate) fn partition(&mut self, who: &str, apart: bool) -> Result<(), Trouble> {
+        if !apart {
+            self.apart.remove(who);
+            return Ok(());
+        }
+        self.apart.insert(who.to_owned());
+        if self.links.contains_key(who) { self.cut(who) } else { Ok(()) }
+    }
+
+    pub(crate) fn stall(&mut self, who: &str, stalled: bool) -> Result<(), Trouble> {
+        self.links.get_mut(who).ok_or(format!("{who} is not connected"))?.stalled = stalled;
+        self.call("advance", json!({})).map(drop)
+    }
+
+    /// Lets time pass until each client that can be is in sync.
+    pub(crate) fn settle(&mut self) -> Result<(), Trouble> {
+        if self.role != Role::Both {
+            return Err(Trouble::Script("settle is for the role both".to_owned()));
+        }
+        let end = self.now() + SETTLE_MS;
+        let mut seen = self.unsettled()?;
+        while !seen.is_empty() {
+            let wake = self.wake().filter(|wake| *wake <= end);
+            let Some(wake) = wake else { return Err(Trouble::fault("every client in sync", format!("not after {SETTLE_MS} ms: {seen}"))) };
+            let now = self.now();
+            self.set_now(wake.max(now));
+            self.call("advance", json!({}))?;
+            if self.now() == now {
+                let later = now + 1;
+                self.set_now(later);
+            }
+            seen = self.unsettled()?;
+        }
+        Ok(())
+    }
+
+    /// The clients that could be in sync and are not, with their status.
+    fn unsettled(&mut self) -> Result<String, Trouble> {
+        let peers: Vec<String> = self.peers.iter().filter(|who| !self.apart.contains(*who) && !self.crashed.contains(*who)).cloned().collect();
+        let mut all = Vec::new();
+        for peer in peers {
+            let stalled = self.links.get(&peer).is_some_and(|link| link.stalled);
+            let status = self.call("status", json!({"peer": peer}))?;
+            if !stalled && status.get("in_sync") != Some(&Value::Bool(true)) {
+                all.push(format!("{peer} {}", Value::Object(status)));
+            }
+        }
+        Ok(all.join("; "))
+    }
+
+    pub(crate) fn same(&mut self, a: &str, b: &str) -> Result<(), Trouble> {
+        let (left, right) = (self.view(a)?, self.view(b)?);
+        if let Some((one, other)) = left.iter().zip(&right).find(|(one, other)| one != other) {
+            let show = |(c, id, fields): &(String, String, Item)| format!("{c}/{id} {}", print(fields));
+            return Err(Trouble::fault(format!("what {a} shows: {}", show(one)), format!("{b} shows {}", show(other))));
+        }
+        if left.len() != right.len() {
+            return Err(Trouble::fault(format!("{} records, as {a} shows", left.len()), format!("{}, in {b}", right.len())));
+        }
+        let (left, right) = (self.call("status", json!({"peer": a}))?, self.call("status", json!({"peer": b}))?);
+        for field in ["position", "history", "fingerprint"] {
+            if left.get(field) != right.get(field) {
+                return Err(Trouble::fault(format!("{field} {:?}, as {a} has", left.get(field)), format!("{:?}, in {b}", right.get(field))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an event has this name and these fields.
+pub(crate) fn event_matches(event: &Map<String, Value>, name: &str, fields: &Options, names: &Names) -> bool {
+    let mut names = names.clone();
+    let named = event.get("event").and_then(Value::as_str) == Some(name);
+    let mut field = |field: &(String, Expr)| event.get(&field.0).and_then(|v| status_item(v).ok()).is_some_and(|item| matches(&field.1, &item, &mut names).is_ok());
+    named && fields.iter().all(&mut field)
+}
+
+/// A field of a reply: ids in hex become bytes.
+fn status_item(field: &Value) -> Result<Item, String> {
+    match field {
+        Value::String(text) if text.len() >= 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) => unhex(text).map(Item::Bytes),
+        other => from_json(other),
+    }
+}
+
+/// A value as the adapter protocol writes it.
+pub fn to_json(item: &Item) -> Value {
+    match item {
+        Item::Null => Value::Null,
+        Item::Undefined => json!({"$unset": true}),
+        Item::Bool(value) => json!(value),
+        Item::Int(value) if value.abs() <= crate::cbor::INT_MAX => json!(*value as i64),
+        Item::Int(value) => json!({"$int": value.to_string()}),
+        Item::Float(value) if value.is_finite() && value.fract() != 0.0 => json!(value),
+        Item::Float(value) => json!({"$float": format!("{value:?}")}),
+        Item::Bytes(bytes) => json!({"$bytes": hex(bytes)}),
+        Item::Text(text) => json!(text),
+        Item::Array(items) => items.iter().map(to_json).collect(),
+        Item::Map(pairs) => {
+            let plain = pairs.iter().all(|(key, _)| key.as_text().is_some_and(|key| !key.starts_with('$')));
+            let pairs = pairs.iter().map(|(key, value)| (key.as_text().unwrap_or_default().to_owned(), to_json(value)));
+            if plain { Value::Object(pairs.collect()) } else { json!({"$map": pairs.map(|(k, v)| json!([k, v])).collect::<Vec<_>>()}) }
+        }
+    }
+}
+
+/// A value that the adapter protocol wrote.
+///
+/// # Errors
+/// Something that is no value.
+pub fn from_json(value: &Value) -> Result<Item, String> {
+    Ok(match value {
+        Value::Null => Item::Null,
+        Value::Bool(value) => Item::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(value) => Item::Int(i128::from(value)),
+            None => Item::Float(number.as_f64().ok_or("a number out of range")?),
+        },
+        Value::String(text) => Item::Text(text.clone()),
+        Value::Array(items) => Item::Array(items.iter().map(from_json).collect::<Result<_, _>>()?),
+        Value::Object(object) => return object_from_json(object),
+    })
+}
+
+fn object_from_json(object: &Map<String, Value>) -> Result<Item, String> {
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    if let Some(digits) = text("$bytes") {
+        return unhex(digits).map(Item::Bytes);
+    }
+    if let Some(float) = text("$float") {
+        return float.parse().map(Item::Float).map_err(|_| format!("`{float}` is no float"));
+    }
+    if object.contains_key("$unset") {
+        return Ok(Item::Undefined);
+    }
+    if let Some(Value::Array(pairs)) = object.get("$map") {
+        let pair = |pair: &Value| Ok((from_json(&pair[0])?, from_json(&pair[1])?));
+        return pairs.iter().map(pair).collect::<Result<_, String>>().map(Item::Map);
+    }
+    let mut pairs: Vec<(Item, Item)> = object.iter().map(|(key, value)| Ok((Item::Text(key.clone()), from_json(value)?))).collect::<Result<_, String>>()?;
+    pairs.sort_by_key(|(key, _)| crate::cbor::encode(key));
+    Ok(Item::Map(pairs))
+}

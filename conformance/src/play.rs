@@ -1,0 +1,194 @@
+//! Plays a scenario: sets the stage, and takes one step after the other.
+
+use crate::adapter::Adapter;
+use crate::cbor::Item;
+use crate::checks::Rulebook;
+use crate::edn::{print, print_expr};
+use crate::pattern::value;
+use crate::scenario::{Role, Scenario, Step};
+use crate::sockets::Sockets;
+use crate::step::Action;
+use crate::trouble::Trouble;
+use crate::world::{START_MS, Sut, World};
+use serde_json::json;
+
+const REAL_CLOCK_MS: u64 = 2000;
+
+/// How to reach the implementation.
+#[derive(Debug, Clone)]
+pub enum Attachment {
+    /// A command that speaks the adapter protocol.
+    Adapter(Vec<String>),
+    /// A command that starts a server.
+    Server(Vec<String>),
+    /// A server that runs.
+    Address(String),
+}
+
+/// What came of a scenario.
+pub struct Outcome {
+    /// The step at which it ended, and why; none where it went through.
+    pub trouble: Option<(Option<Step>, Trouble)>,
+    /// What happened.
+    pub log: Vec<String>,
+    /// The rules of the steps that were taken.
+    pub shown: Vec<String>,
+}
+
+/// Plays a scenario from the beginning.
+pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, seed: u64) -> Outcome {
+    let mut outcome = Outcome { trouble: None, log: Vec::new(), shown: Vec::new() };
+    let mut world = match stage(scenario, attachment, rulebook, seed) {
+        Ok(world) => world,
+        Err(trouble) => {
+            outcome.trouble = Some((None, trouble));
+            return outcome;
+        }
+    };
+    for step in &scenario.steps {
+        let now = world.now();
+        world.names.insert("now".to_owned(), Item::Int(i128::from(now)));
+        world.log.push(format!("    {}: {}", step.line, step.text));
+        if let Err(trouble) = world.step(&step.action) {
+            outcome.trouble = Some((Some(step.clone()), trouble));
+            break;
+        }
+        if !outcome.shown.contains(&step.rule) {
+            outcome.shown.push(step.rule.clone());
+        }
+    }
+    outcome.log = std::mem::take(&mut world.log);
+    outcome
+}
+
+fn stage<'a>(scenario: &Scenario, attachment: &Attachment, rulebook: &'a Rulebook, seed: u64) -> Result<World<'a>, Trouble> {
+    let sut = match attachment {
+        Attachment::Adapter(cmd) => Sut::Adapter(Adapter::start(cmd, START_MS)?),
+        _ if scenario.tokens.is_some() => return Err(Trouble::Unobservable("a server with tokens needs an adapter".to_owned())),
+        Attachment::Server(cmd) => Sut::Sockets(Sockets::start(cmd)?),
+        Attachment::Address(address) => Sut::Sockets(Sockets::attach(address.clone())?),
+    };
+    let space = match attachment {
+        Attachment::Address(_) => format!("home-{}", crate::sockets::unix_ms()),
+        _ => "home".to_owned(),
+    };
+    let mut world = World::new(rulebook, scenario.role, sut, &space, seed);
+    if matches!(attachment, Attachment::Adapter(_)) {
+        let tokens = scenario.tokens.as_ref().map(|tokens| value(tokens, &world.names)).transpose()?;
+        if scenario.role != Role::Client {
+            world.open_peer("server", true, &tokens.unwrap_or(Item::Null))?;
+        }
+        if scenario.role == Role::Client {
+            world.open_peer("c", false, &Item::Null)?;
+        }
+    }
+    Ok(world)
+}
+
+impl World<'_> {
+    fn step(&mut self, action: &Action) -> Result<(), Trouble> {
+        match action {
+            Action::Let(name, expr) => {
+                let item = value(expr, &self.names)?;
+                self.names.insert(name.clone(), item);
+                Ok(())
+            }
+            Action::Clock(ms) => self.clock(*ms),
+            Action::Equal(left, right, wanted) => {
+                let (a, b) = (value(left, &self.names)?, value(right, &self.names)?);
+                if (a == b) == *wanted {
+                    return Ok(());
+                }
+                let relation = if *wanted { "equals" } else { "differs from" };
+                Err(Trouble::fault(format!("{} {relation} {} = {}", print_expr(left), print_expr(right), print(&b)), print(&a)))
+            }
+            Action::Settle => self.settle(),
+            Action::Deliver => self.call("advance", json!({})).map(drop),
+            Action::Same(a, b) => self.same(a, b),
+            Action::Client(who, options) => {
+                let token = self.option(options, "token")?.unwrap_or(Item::Null);
+                self.peers.insert(who.clone());
+                self.open_peer(who, false, &token)
+            }
+            Action::Clone(from, to) => {
+                self.peers.insert(to.clone());
+                self.clone_peer(from, to)
+            }
+            Action::Partition(who, apart) => self.partition(who, *apart),
+            Action::Stall(who, stalled) => self.stall(who, *stalled),
+            Action::Crash(who, point) => self.crash(who.as_deref(), *point),
+            Action::Restart(who) => self.crash(who.as_deref(), None),
+            Action::Save(who, name) => self.save(who.as_deref(), name, false),
+            Action::Load(who, name) => self.save(who.as_deref(), name, true),
+            _ if self.role == Role::Both => self.local(action),
+            _ => self.wire(action),
+        }
+    }
+
+    fn wire(&mut self, action: &Action) -> Result<(), Trouble> {
+        match action {
+            Action::Handshake(options) => self.handshake(options),
+            Action::Connect(who) => self.connect(who),
+            Action::Hello(who, options) => self.hello(who, options),
+            Action::Open(who, options) => self.open(who, options),
+            Action::Send(who, payload) => self.send_payload(who, payload),
+            Action::Expect(who, items) => self.expect(who, items),
+            Action::Never(who, patterns) => self.never(who, patterns),
+            Action::Quiet(who) => self.quiet(who),
+            Action::Closed(who) => self.closed(who),
+            Action::Reaches(who, position) => {
+                let position = value(position, &self.names)?.as_u64().ok_or("a position is needed".to_owned())?;
+                self.reaches(who, position)
+            }
+            Action::Holds(who, name, fields) => self.holds(who, name, fields.as_ref()),
+            Action::Mute(who) => {
+                self.links.get_mut(who).ok_or(format!("{who} is not connected"))?.muted = true;
+                Ok(())
+            }
+            Action::Accept(who, within_ms) => {
+                self.wanted(who, *within_ms)?;
+                self.connect(who)
+            }
+            Action::Waits(who, ms) => {
+                let ms = value(ms, &self.names)?.as_u64().ok_or("a time is needed".to_owned())?;
+                let came = self.pass_until(ms, |world| world.wants.contains(who))?;
+                if came { Err(Trouble::fault(format!("no attempt to connect in {ms} ms"), "one")) } else { Ok(()) }
+            }
+            Action::Refuse(who) => self.refuse(who),
+            Action::Serve(who, options) => self.serve(who, options),
+            _ => self.local(action),
+        }
+    }
+
+    /// Steps about a client's own state.
+    fn local(&mut self, action: &Action) -> Result<(), Trouble> {
+        match action {
+            Action::Cut(who) => self.cut(who),
+            Action::Never(who, patterns) => self.never(who, patterns),
+            Action::Write { who, rows, refused } => self.write(who, rows, *refused),
+            Action::State(who, name, fields) => self.state(who, name, fields.as_ref()),
+            Action::Records(who, collection, ids) => self.records(who, collection, ids),
+            Action::Status(who, fields) => self.status(who, fields),
+            Action::Event(who, name, fields, wanted) => self.event_step(who, name, fields, *wanted),
+            Action::Rejections(who, pattern) => self.rejections(who, pattern),
+            Action::Dismiss(who, seq) => {
+                let seq = value(seq, &self.names)?.as_u64().ok_or("a seq is needed".to_owned())?;
+                self.call("dismiss", json!({"peer": who, "seq": seq})).map(drop)
+            }
+            Action::Start(who, start) => self.call(if *start { "start" } else { "stop" }, json!({"peer": who})).map(drop),
+            Action::Token(who, token) => {
+                let token = crate::local::to_json(&value(token, &self.names)?);
+                self.call("token", json!({"peer": who, "token": token})).map(drop)
+            }
+            Action::Wall(who, skew) => self.call("wall", json!({"peer": who, "skew": skew})).map(drop),
+            _ => Err(Trouble::Script("this step is not for this role".to_owned())),
+        }
+    }
+
+    fn clock(&mut self, ms: u64) -> Result<(), Trouble> {
+        if matches!(self.sut, Sut::Sockets(_)) && ms > REAL_CLOCK_MS {
+            return Err(Trouble::Unobservable(format!("{ms} ms of real time")));
+        }
+        self.pass_until(ms, |_| false).map(drop)
+    }
+}

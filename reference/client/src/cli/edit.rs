@@ -1,0 +1,84 @@
+//! `put`, `unset` and `delete`.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use syncline::change::RecordName;
+use syncline::client::Write;
+use syncline::value::Value;
+use syncline_client::Local;
+use syncline_client::json::{self, JsonError};
+
+use super::args::Global;
+use super::output::{counted, line, title};
+use super::{Failure, failed, open};
+
+pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -> Result<(), Failure> {
+    let mut values = BTreeMap::new();
+    for (field, text) in fields {
+        let value =
+            value_of(&text).or_else(|error| failed(format!("the field {field}: {error}; to set it as text, quote it: '{field}=\"…\"'")))?;
+        if values.insert(field.clone(), Some(value)).is_some() {
+            return Err(Failure::Usage(format!("the field {field} is set twice")));
+        }
+    }
+    let mut local = open(global)?;
+    let RecordName { collection, id } = record.clone();
+    let seq = local.write(&[Write::Put { collection, id, fields: values.into_iter().collect() }])?;
+    report(global, &local, seq, "saved", &[record])
+}
+
+/// JSON where it parses, else text.
+fn value_of(text: &str) -> Result<Value, JsonError> {
+    match json::value(text) {
+        Err(JsonError::Syntax(_)) => Ok(Value::Text(text.to_owned())),
+        other => other,
+    }
+}
+
+pub fn unset(global: &Global, record: &RecordName, fields: Vec<String>) -> Result<(), Failure> {
+    let mut local = open(global)?;
+    let Some(held) = local.record(record)? else { return absent(&local, record) };
+    if let Some(field) = fields.iter().find(|field| !held.contains_key(*field)) {
+        let held: Vec<&str> = held.keys().map(String::as_str).collect();
+        return failed(format!("{}/{} has no field {field}; it has: {}", record.collection, record.id, held.join(", ")));
+    }
+    let fields = fields.into_iter().map(|field| (field, None)).collect();
+    let RecordName { collection, id } = record.clone();
+    let seq = local.write(&[Write::Put { collection, id, fields }])?;
+    report(global, &local, seq, "saved", std::slice::from_ref(record))
+}
+
+pub fn delete(global: &Global, records: Vec<RecordName>) -> Result<(), Failure> {
+    let mut local = open(global)?;
+    for record in &records {
+        if local.record(record)?.is_none() {
+            return absent(&local, record);
+        }
+    }
+    let deletion = |RecordName { collection, id }: RecordName| Write::Delete { collection, id };
+    let writes: Vec<Write> = records.iter().cloned().map(deletion).collect();
+    let seq = local.write(&writes)?;
+    report(global, &local, seq, "deleted", &records)
+}
+
+/// There is no such record: says what there is.
+pub fn absent<T>(local: &Local, record: &RecordName) -> Result<T, Failure> {
+    let RecordName { collection, id } = record;
+    let others = local.records(Some(collection))?.len() as u64;
+    let holds = match others {
+        0 => format!("the collection {collection} is empty here"),
+        _ => format!("the collection {collection} has {} here", counted(others, "record")),
+    };
+    failed(format!("no record {collection}/{id} in the space {}; {holds}", local.space()))
+}
+
+fn report(global: &Global, local: &Local, seq: u64, done: &str, records: &[RecordName]) -> Result<(), Failure> {
+    let pending = local.status()?.pending;
+    if global.json {
+        let names: Vec<_> = records.iter().map(|name| json!({ "collection": name.collection, "id": name.id })).collect();
+        return line(&json!({ "seq": seq, "records": names, "pending": pending }).to_string());
+    }
+    let names: Vec<String> = records.iter().map(title).collect();
+    line(&format!("{done} {}; {} to sync", names.join(" "), counted(pending, "change")))
+}

@@ -1,0 +1,215 @@
+//! Each command by itself, without a server.
+
+use serde_json::json;
+
+use crate::harness::{Replica, Running, Server};
+
+#[test]
+fn a_record_is_put_read_changed_and_deleted() {
+    let replica = Replica::new();
+    let saved = replica.json(&["put", "todos/t1", "title=Buy milk", "done=false", "n=1.5", "code=\"007\"", "tags=[\"a\"]"]);
+    assert_eq!(saved, json!({ "seq": 1, "records": [{ "collection": "todos", "id": "t1" }], "pending": 1 }));
+    let expected = json!({ "code": "007", "done": false, "n": 1.5, "tags": ["a"], "title": "Buy milk" });
+    assert_eq!(replica.json(&["get", "todos/t1"]), json!({ "collection": "todos", "id": "t1", "fields": expected }));
+    assert_eq!(
+        replica.ok(&["get", "todos/t1"]),
+        "todos/t1\n  code = \"007\"\n  done = false\n  n = 1.5\n  tags = [\"a\"]\n  title = \"Buy milk\"\n"
+    );
+
+    replica.ok(&["unset", "todos/t1", "code", "n", "tags"]);
+    replica.ok(&["put", "todos/t2"]);
+    replica.ok(&["put", "other/with/slash", "x=1"]);
+    assert_eq!(replica.ok(&["list", "todos"]), "todos/t1 done=false title=\"Buy milk\"\ntodos/t2\n");
+    assert_eq!(
+        replica.ok(&["export"]),
+        concat!(
+            "{\"collection\":\"other\",\"id\":\"with/slash\",\"fields\":{\"x\":1}}\n",
+            "{\"collection\":\"todos\",\"id\":\"t1\",\"fields\":{\"done\":false,\"title\":\"Buy milk\"}}\n",
+            "{\"collection\":\"todos\",\"id\":\"t2\",\"fields\":{}}\n",
+        )
+    );
+    assert_eq!(replica.ok(&["list", "todos", "--json"]), replica.ok(&["export", "todos"]));
+
+    replica.ok(&["delete", "todos/t1", "todos/t2"]);
+    assert_eq!(replica.ok(&["list", "todos"]), "");
+    replica.ok(&["put", "todos/t1", "title=again"]);
+    assert_eq!(replica.ok(&["list", "todos"]), "todos/t1 title=\"again\"\n");
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let replica = Replica::new();
+    replica.ok(&["put", "todos/t1", "a=1", "b=2"]);
+    let expected = "error: no record todos/t9 in the space default; the collection todos has 1 record here\n";
+    assert_eq!(replica.fails(1, &["get", "todos/t9"]), expected);
+    assert_eq!(replica.fails(1, &["unset", "todos/t9", "a"]), expected);
+    assert_eq!(replica.fails(1, &["delete", "todos/t1", "todos/t9"]), expected);
+    assert_eq!(replica.fails(1, &["unset", "todos/t1", "c"]), "error: todos/t1 has no field c; it has: a, b\n");
+    assert_eq!(replica.fails(1, &["rejected", "--dismiss", "3"]), "error: no rejection has the number 3; there are none\n");
+    assert_eq!(replica.ok(&["list"]), "todos/t1 a=1 b=2\n");
+    let complaint = replica.fails(1, &["get", "x/y", "--json"]);
+    assert_eq!(complaint, "{\"error\":\"no record x/y in the space default; the collection x is empty here\"}\n");
+}
+
+#[test]
+fn wrong_usage_has_its_own_status() {
+    let replica = Replica::new();
+    for args in [
+        &["put", "todos"] as &[&str],
+        &["put", "todos/t1", "title"],
+        &["put", "todos/t1", "a=1", "a=2"],
+        &["put", "todos/t1", "--server", "http://example.org"],
+        &["sync"],
+        &["sync", "--offline", "--server", "ws://127.0.0.1:1"],
+        &["sync", "--timeout", "2h"],
+        &["import", "--id", "x"],
+        &["nothing"],
+    ] {
+        replica.fails(2, args);
+    }
+}
+
+#[test]
+fn numbers_are_never_rounded() {
+    let replica = Replica::new();
+    for number in ["9007199254740993", "1e400", "3.141592653589793238", "-12345678901234567890"] {
+        let complaint = replica.fails(1, &["put", "n/1", &format!("n={number}")]);
+        assert!(complaint.contains(&format!("the number {number} would be rounded")), "{complaint}");
+    }
+    replica.ok(&["put", "n/1", "max=9007199254740991", "float=1e300", "tenth=0.1", "zero=-0.0", "version=1.2.3"]);
+    let fields = "{\"float\":1e+300,\"max\":9007199254740991,\"tenth\":0.1,\"version\":\"1.2.3\",\"zero\":0}";
+    assert!(replica.ok(&["export"]).contains(fields), "{}", replica.ok(&["export"]));
+
+    let lines = "{\"id\":1,\"n\":1}\n\n{\"id\":2,\"n\":[9007199254740993]}\n{\"id\":3}\n";
+    let ran = replica.feed(&["import", "--collection", "lines", "--id", "id"], lines);
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.starts_with("error: standard input, line 3: \"n\": the number 9007199254740993 would be rounded"), "{}", ran.err);
+    assert_eq!(replica.ok(&["list", "lines"]), "lines/1 id=1 n=1\n");
+}
+
+#[test]
+fn limits_are_kept_and_named() {
+    let replica = Replica::new();
+    let long = "x".repeat(65);
+    let cases = [
+        (vec![format!("{long}/1")], "a collection name of 65 bytes; allowed: 1 to 64 bytes"),
+        (vec![format!("c/{}", "x".repeat(129))], "a record id of 129 bytes; allowed: 1 to 128 bytes"),
+        (vec!["c/1".to_owned(), format!("{long}=1")], "a field name of 65 bytes; allowed: 1 to 64 bytes"),
+        (vec!["c/1".to_owned(), format!("deep={}1{}", "[".repeat(17), "]".repeat(17))], "nested deeper than the 16 levels allowed"),
+    ];
+    for (args, expected) in cases {
+        let args: Vec<&str> = ["put"].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let complaint = replica.fails(1, &args);
+        assert!(complaint.contains(expected), "{complaint}");
+    }
+    let line = |id: &str, bytes: usize| format!("{{\"id\":\"{id}\",\"v\":\"{}\"}}\n", "v".repeat(bytes));
+    let lines = [line("fits", 262_139), line("large", 262_140), line("after", 1)].concat();
+    let ran = replica.feed(&["import", "--collection", "c", "--id", "id"], &lines);
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("line 2: the value of v has 262145 bytes; allowed: 262144 bytes"), "{}", ran.err);
+    assert_eq!(replica.ok(&["export"]).lines().count(), 1);
+}
+
+#[test]
+fn an_import_goes_on_where_it_stopped() {
+    let replica = Replica::new();
+    let line = |n: u32| format!("{{\"key\":{n},\"v\":\"{n}\"}}\n");
+    let first: String = (0..600).map(line).collect();
+    let all: String = (0..1_200).map(line).collect();
+    let import = |lines: &str| replica.feed(&["import", "--collection", "c", "--id", "key"], lines);
+    assert_eq!(import(&first).out, "read 600 records, saved 2 changes; 2 changes to sync\n");
+    assert_eq!(import(&all).out, "read 1200 records, saved 2 changes; 4 changes to sync\n");
+    assert_eq!(import(&all).out, "read 1200 records, saved 0 changes; 4 changes to sync\n");
+    assert_eq!(replica.ok(&["export"]).lines().count(), 1_200);
+}
+
+#[test]
+fn lines_that_are_no_records_are_named() {
+    let replica = Replica::new();
+    let flat = ["import", "--collection", "c", "--id", "id"];
+    let cases: [(&[&str], &str, &str); 8] = [
+        (&flat, "{\"id\":1", "line 1: not JSON"),
+        (&flat, "[1]", "line 1: expected an object, found an array"),
+        (&flat, "{\"x\":1}", "line 1: no field id, which --id names; there are: x"),
+        (&flat, "{\"id\":1.5}", "line 1: the field id is 1.5; an id is text or an integer"),
+        (&flat, "{\"id\":\"\"}", "line 1: an empty record id; allowed: 1 to 128 bytes"),
+        (&flat, "{\"id\":1,\"id\":2}", "line 1: the name \"id\" occurs twice in one object"),
+        (&["import"], "{\"id\":1}", "line 1: not a line that `export` writes"),
+        (&["import"], "{\"collection\":1,\"id\":\"1\",\"fields\":{}}", "line 1: 1 is no name"),
+    ];
+    for (args, lines, expected) in cases {
+        let ran = replica.feed(args, lines);
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{lines}");
+        assert!(ran.err.contains(expected), "{}", ran.err);
+    }
+    let missing = replica.fails(1, &["import", "nowhere.ndjson"]);
+    assert!(missing.contains("cannot read nowhere.ndjson"), "{missing}");
+}
+
+#[test]
+fn values_return_from_an_export_as_they_were() {
+    let replica = Replica::new();
+    let line = "{\"collection\":\"c\",\"id\":\"\\u001b[31m\",\"fields\":{\"$bytes\":\"00\",\"b\":{\"$bytes\":\"00ff\"},\"m\":{\"$$bytes\":\"00ff\"},\"n\":null,\"o\":{\"aa\":1,\"b\":2}}}\n";
+    assert_eq!(replica.feed(&["import"], line).status, 0);
+    assert_eq!(replica.ok(&["export"]), line);
+    let list = replica.ok(&["list"]);
+    assert!(list.starts_with("c/\\u{1b}[31m $bytes=\"00\" b={\"$bytes\":\"00ff\"}"), "{list}");
+}
+
+#[test]
+fn a_store_is_one_spaces_and_has_a_place() {
+    let replica = Replica::new();
+    replica.ok(&["put", "c/1", "--space", "home"]);
+    let complaint = replica.fails(1, &["list", "--space", "work"]);
+    assert!(complaint.contains("replica.db") && complaint.contains("holds the space \"home\", not \"work\""), "{complaint}");
+    let mut command = replica.command(&["put", "c/1", "--space", "my/work"]);
+    command.env_remove("SYNCLINE_STORE");
+    assert_eq!(crate::harness::ran(command).status, 0);
+    assert!(replica.path(".syncline/my%2fwork.db").exists());
+}
+
+#[test]
+fn status_offline_tells_what_is_known() {
+    let replica = Replica::new();
+    replica.ok(&["put", "c/1", "a=1"]);
+    let status = replica.json(&["status"]);
+    assert_eq!(status["trouble"], "offline: no server is known; give --server URL");
+    assert_eq!([&status["pending"], &status["rejected"], &status["position"]], [&json!(1), &json!(0), &json!(null)]);
+    // Nothing listens on port 1; the address is remembered.
+    replica.ok(&["list", "--server", "ws://127.0.0.1:1"]);
+    let status = replica.ok(&["status"]);
+    assert!(status.starts_with("state        offline: ws://127.0.0.1:1: "), "{status}");
+    assert!(replica.ok(&["status", "--offline"]).starts_with("state        offline, as --offline asks\n"));
+    let complaint = replica.fails(1, &["sync", "--timeout", "100ms"]);
+    assert!(complaint.starts_with("error: not in sync with ws://127.0.0.1:1 within 100ms: ws://127.0.0.1:1: "), "{complaint}");
+    assert!(complaint.ends_with("; 1 change to sync\n"), "{complaint}");
+}
+
+#[test]
+fn a_token_is_not_sent_where_others_can_read_it() {
+    let replica = Replica::new();
+    let args = ["sync", "--server", "ws://192.0.2.1", "--token", "secret", "--timeout", "1ms"];
+    let complaint = replica.fails(1, &args);
+    assert_eq!(
+        complaint,
+        "error: the token would travel unencrypted to ws://192.0.2.1; allowed are wss:// and loopback addresses, or --insecure-token\n"
+    );
+    let forced = replica.fails(1, &[&args as &[&str], &["--insecure-token"]].concat());
+    assert!(forced.contains("not in sync with ws://192.0.2.1"), "{forced}");
+}
+
+#[test]
+fn watch_shows_changes_and_holds_the_store() {
+    let [home, watcher, writer] = [(); 3].map(|()| Replica::new());
+    let server = Server::start(&home.path(""), &[]);
+    let watch = Running::start(watcher.command(&["watch", "todos", "--server", &server.url]));
+    writer.ok(&["put", "other/t1", "title=not shown"]);
+    writer.ok(&["put", "todos/t1", "title=Milk"]);
+    writer.sync(&server);
+    assert_eq!(watch.line(), "todos/t1 title=\"Milk\"");
+    let held = watcher.fails(1, &["list"]);
+    assert!(held.contains("replica.db is in use by another syncline process"), "{held}");
+    writer.ok(&["delete", "todos/t1"]);
+    writer.sync(&server);
+    assert_eq!(watch.line(), "todos/t1 deleted");
+}

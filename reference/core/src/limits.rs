@@ -1,0 +1,81 @@
+//! Every bound, under the name it has in `spec/registries/limits.toml`. Spec 9.
+
+/// The greatest integer a value or field can hold, 2^53 - 1; the least is its negative. (CODEC-3)
+pub const INT_MAX: i64 = (1 << 53) - 1;
+
+/// Bytes of one frame. (LIMIT-2)
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Ops of one change. (LIMIT-3)
+pub const CHANGE_OPS_MAX: usize = 1_000;
+/// Bytes of one change as pushed. (LIMIT-3)
+pub const CHANGE_BYTES_MAX: usize = 512 << 10;
+/// Encoded bytes of one value. (LIMIT-4)
+pub const VALUE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of one part of a catch-up. (SYNC-10)
+pub const PART_BYTES_MAX: usize = 128 << 10;
+/// Open channels of one connection. (SESS-16)
+pub const CHANNELS_MAX: usize = 64;
+/// Pushed changes without a verdict. (SESS-19)
+pub const PUSH_WINDOW_CHANGES: usize = 256;
+/// Bytes of pushed changes without a verdict. (SESS-19)
+pub const PUSH_WINDOW_BYTES: usize = 1 << 20;
+/// Levels that arrays and maps nest in a value. (CODEC-10)
+pub const DEPTH_MAX: usize = 16;
+/// Bytes of a space's name. (MODEL-8)
+pub const SPACE_NAME_BYTES_MAX: usize = 128;
+/// Bytes of a record's id. (MODEL-8)
+pub const RECORD_ID_BYTES_MAX: usize = 128;
+/// Bytes of a collection's name. (MODEL-8)
+pub const COLLECTION_NAME_BYTES_MAX: usize = 64;
+/// Bytes of a field's name. (MODEL-8)
+pub const FIELD_NAME_BYTES_MAX: usize = 64;
+/// Bytes of a token.
+pub const TOKEN_BYTES_MAX: usize = 4_096;
+/// Bytes of an error's text. (LIMIT-7)
+pub const ERROR_TEXT_BYTES_MAX: usize = 256;
+/// How far ahead a reading may be to move a clock, in milliseconds. (CLOCK-5)
+pub const CLOCK_ABSORB_MS: u64 = 60_000;
+/// How far ahead a server admits a reading, in milliseconds. (CLOCK-10)
+pub const CLOCK_ADMIT_MS: u64 = 300_000;
+/// The longest round trip an offset is taken from, in milliseconds. (CLOCK-13)
+pub const CLOCK_RTT_MAX_MS: u64 = 2_000;
+/// How long `hello` and `welcome` are waited for, in milliseconds. (SESS-3)
+pub const HELLO_TIMEOUT_MS: u64 = 10_000;
+/// Silence of one's own after which to ping, in milliseconds. (SESS-7)
+pub const PING_INTERVAL_MS: u64 = 20_000;
+/// Silence of the other side after which it is dead, in milliseconds. (SESS-8)
+pub const SILENCE_TIMEOUT_MS: u64 = 45_000;
+/// How long a verdict is waited for while nothing comes, in milliseconds. (SESS-14)
+pub const ACK_TIMEOUT_MS: u64 = 15_000;
+/// The first back-off's bound, in milliseconds. (SESS-10)
+pub const BACKOFF_BASE_MS: u64 = 500;
+/// The greatest back-off's bound, in milliseconds. (SESS-10)
+pub const BACKOFF_CAP_MS: u64 = 60_000;
+/// Between two automatic resets, in milliseconds. (SYNC-22)
+pub const RESET_INTERVAL_MS: u64 = 60_000;
+/// Between two marks while changes flow, in milliseconds. (SYNC-19)
+pub const MARK_INTERVAL_MS: u64 = 5_000;
+/// From the last change to a mark, in milliseconds. (SYNC-19)
+pub const MARK_QUIET_MS: u64 = 200;
+/// Accepted changes that a client keeps at least. (IDENT-18)
+pub const RETAINED_CHANGES_MIN: usize = 1_024;
+/// Changes that may wait for a verdict.
+pub const PENDING_CHANGES_MAX: usize = 1_000_000;
+/// Replicas that one space binds.
+pub const SPACE_REPLICAS_MAX: usize = 65_536;
+/// What a pushed change may need beyond its literal form.
+pub const PUSHED_OVERHEAD_MAX: usize = 64;
+/// The greatest life of a record.
+pub const LIFE_MAX: u64 = INT_MAX as u64 - 1;
+
+/// What `hello` and `welcome` advertise: the limits with a key, ascending. (LIMIT-1)
+pub const ADVERTISED: &[(u64, u64)] = &[
+    (0, FRAME_BYTES_MAX as u64),
+    (1, CHANGE_OPS_MAX as u64),
+    (2, CHANGE_BYTES_MAX as u64),
+    (3, VALUE_BYTES_MAX as u64),
+    (4, PART_BYTES_MAX as u64),
+    (5, CHANNELS_MAX as u64),
+    (6, PUSH_WINDOW_CHANGES as u64),
+    (7, PUSH_WINDOW_BYTES as u64),
+];

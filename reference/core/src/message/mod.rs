@@ -1,0 +1,252 @@
+//! Frames and messages. Spec 3 and 7; the schema is `spec/syncline.cddl`.
+
+mod read;
+mod write;
+
+use crate::change::{Change, Cursor, Pushed, RecordName, Row};
+use crate::clock::{History, Replica, Stamp};
+use crate::hash::Link;
+use crate::registry::{Class, Code};
+
+pub use read::{WireError, decode_frame};
+pub use write::{encode_frame, frame_of, message_bytes};
+
+/// A channel number and the messages that share its frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// 0 speaks for the connection.
+    pub channel: u16,
+    /// At least one. (FRAME-1)
+    pub messages: Vec<Message>,
+}
+
+/// A message of the core profile.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the table of messages in spec 7 says what each is")]
+pub enum Message {
+    Hello(Hello),
+    Welcome(Welcome),
+    Open(Open),
+    Opened(Opened),
+    Shut,
+    Push(Vec<Pushed>),
+    Ack(Ack),
+    Reject(Reject),
+    Change(PlacedChange),
+    States(States),
+    Mark(Mark),
+    Ping(u64),
+    Pong { number: u64, time_ms: u64 },
+    Error(ErrorMessage),
+    Bye { wait_ms: u64 },
+    Void(Void),
+}
+
+impl Message {
+    /// The message's code in the registry.
+    pub fn code(&self) -> u64 {
+        match self {
+            Self::Hello(_) => 0,
+            Self::Welcome(_) => 1,
+            Self::Open(_) => 2,
+            Self::Opened(_) => 3,
+            Self::Shut => 4,
+            Self::Push(_) => 5,
+            Self::Ack(_) => 6,
+            Self::Reject(_) => 7,
+            Self::Change(_) => 8,
+            Self::States(_) => 9,
+            Self::Mark(_) => 10,
+            Self::Ping(_) => 11,
+            Self::Pong { .. } => 12,
+            Self::Error(_) => 13,
+            Self::Bye { .. } => 14,
+            Self::Void(_) => 21,
+        }
+    }
+}
+
+/// What the client speaks, wants and is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hello {
+    /// Versions, at least one.
+    pub versions: Vec<u64>,
+    /// Profiles by code.
+    pub profiles: Vec<u64>,
+    /// Limits by key, ascending.
+    pub limits: Vec<(u64, u64)>,
+    /// Credentials.
+    pub token: Option<String>,
+}
+
+/// What is agreed, and the server's clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Welcome {
+    /// The version agreed.
+    pub version: u64,
+    /// The profiles agreed.
+    pub profiles: Vec<u64>,
+    /// Limits by key, ascending.
+    pub limits: Vec<(u64, u64)>,
+    /// The server's time in Unix milliseconds.
+    pub time_ms: u64,
+}
+
+/// Asks to sync a space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Open {
+    /// The space.
+    pub space: String,
+    /// The replica's id in it.
+    pub replica: Replica,
+    /// The last own seq whose verdict the client has.
+    pub settled: u64,
+    /// Up to where base reaches.
+    pub cursor: Option<Cursor>,
+}
+
+/// A space is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The head of the log.
+    pub position: u64,
+    /// Its present history.
+    pub history: History,
+    /// The last seq settled for the replica.
+    pub last_seq: u64,
+    /// The link there. (IDENT-2)
+    pub link: Link,
+    /// What stamps on this channel are relative to, in Unix milliseconds.
+    pub base_ms: u64,
+    /// Whether base starts anew and why.
+    pub reset: u64,
+}
+
+/// Own changes up to a seq are accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ack {
+    /// Up to this.
+    pub seq: u64,
+    /// The position of the last.
+    pub position: u64,
+    /// How durable they are.
+    pub durability: u64,
+}
+
+/// An own change is rejected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reject {
+    /// Its seq.
+    pub seq: u64,
+    /// The position it took. (IDENT-21)
+    pub position: u64,
+    /// Why.
+    pub code: Code,
+    /// What may be tried again.
+    pub class: Class,
+    /// What the registry says the code's detail is.
+    pub detail: Option<u64>,
+}
+
+/// An accepted change of another replica.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedChange {
+    /// Its position.
+    pub position: u64,
+    /// Its author.
+    pub author: Replica,
+    /// It.
+    pub change: Change,
+}
+
+/// A rejected change of another replica.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Void {
+    /// Its position.
+    pub position: u64,
+    /// Its author.
+    pub author: Replica,
+    /// Its seq.
+    pub seq: u64,
+    /// Why.
+    pub code: Code,
+}
+
+/// A part of a catch-up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct States {
+    /// Whether it is the last.
+    pub last: bool,
+    /// Up to where it reaches.
+    pub to: u64,
+    /// The present history.
+    pub history: History,
+    /// What it holds.
+    pub items: Vec<Item>,
+}
+
+/// An item of a part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// Cells of one stamp.
+    Cells {
+        /// Their stamp.
+        stamp: Stamp,
+        /// Them, in the order of their records.
+        rows: Vec<Row>,
+    },
+    /// What became of an own change. (SYNC-11)
+    Outcome(Outcome),
+    /// Lives that no cell implies. (SYNC-12)
+    Lives(Vec<(RecordName, u64)>),
+    /// What is settled of a replica; for peers.
+    Settled {
+        /// The replica.
+        author: Replica,
+        /// Its last seq.
+        seq: u64,
+        /// The link there.
+        link: Link,
+    },
+}
+
+/// What became of an own change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Its seq.
+    pub seq: u64,
+    /// The server's link there. (IDENT-11)
+    pub link: Link,
+    /// 0: accepted.
+    pub code: Code,
+    /// What may be tried again.
+    pub class: Class,
+    /// What the registry says the code's detail is.
+    pub detail: Option<u64>,
+}
+
+/// All up to a position was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// The position.
+    pub position: u64,
+    /// Its history.
+    pub history: History,
+    /// The fingerprint there. (SYNC-18)
+    pub fingerprint: [u8; 16],
+    /// Up to where the server is backed up, where it says so. (IDENT-18)
+    pub backed_up: Option<u64>,
+}
+
+/// Ends a channel, or the connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorMessage {
+    /// What.
+    pub code: Code,
+    /// What may be tried again.
+    pub class: Class,
+    /// What the registry says the code's detail is.
+    pub detail: Option<u64>,
+    /// For people. (LIMIT-7)
+    pub text: String,
+}

@@ -1,0 +1,379 @@
+//! Reading frames: bytes become messages once, or the first fault met.
+
+use super::{
+    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome,
+};
+use crate::change::{Change, Cursor, Pushed, RecordName, expect_items, in_order, read_fixed, read_name, read_row, read_seq, read_stamp};
+use crate::clock::{History, MS_MAX, Replica, Stamp};
+use crate::codec::{CodecError, Fault, Major, Reader};
+use crate::hash::Link;
+use crate::limits::{ERROR_TEXT_BYTES_MAX, INT_MAX, SPACE_NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::registry::{Class, Code};
+
+/// The extension key of a mark's backed-up position.
+pub(super) const BACKED_UP_KEY: i64 = 1;
+/// The greatest wait of a `bye`, in milliseconds.
+const WAIT_MS_MAX: u64 = 86_400_000;
+
+/// Why bytes are refused, as the error that answers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireError {
+    /// The code.
+    pub code: Code,
+    /// What the registry says the code's detail is.
+    pub detail: Option<u64>,
+    /// What was found where, for people.
+    pub text: String,
+}
+
+impl std::fmt::Display for WireError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.text)
+    }
+}
+
+impl std::error::Error for WireError {}
+
+impl From<CodecError> for WireError {
+    /// CODEC-12, CODEC-13
+    fn from(error: CodecError) -> Self {
+        let code = if error.fault.is_canonical_only() { Code::NOT_CANONICAL } else { Code::MALFORMED };
+        Self { code, detail: None, text: error.to_string() }
+    }
+}
+
+/// Reads a frame. `base_of` gives what stamps on a channel are relative to; an `opened` in the frame sets it anew.
+///
+/// # Errors
+/// The first fault met, as the error that answers it. (CODEC-11 to CODEC-13, FRAME-1 to FRAME-6)
+pub fn decode_frame(bytes: &[u8], base_of: impl Fn(u16) -> u64) -> Result<Frame, WireError> {
+    let mut r = Reader::new(bytes);
+    let channel = u16::try_from(r.uint()?).or_else(|_| r.fault(Fault::Schema("a channel up to 65535")))?;
+    let mut base_ms = base_of(channel);
+    let mut messages = Vec::new();
+    while !r.is_end() {
+        let message = read_message(&mut r, base_ms)?;
+        if let Message::Opened(opened) = &message {
+            base_ms = opened.base_ms;
+        }
+        messages.push(message);
+    }
+    if messages.is_empty() {
+        r.fault(Fault::Truncated)?;
+    }
+    Ok(Frame { channel, messages })
+}
+
+/// A message's fields: how many are left to read, with the extension map at their end.
+struct Fields<'r, 'a> {
+    r: &'r mut Reader<'a>,
+    left: usize,
+}
+
+fn read_message(r: &mut Reader, base_ms: u64) -> Result<Message, WireError> {
+    let items = expect_items(r, 1..=usize::MAX)?;
+    let code = r.uint()?;
+    let mut fields = Fields { r, left: items - 1 };
+    let message = match code {
+        0 => Message::Hello(fields.hello()?),
+        1 => Message::Welcome(fields.welcome()?),
+        2 => Message::Open(fields.open()?),
+        3 => Message::Opened(fields.opened()?),
+        4 => Message::Shut,
+        5 => Message::Push(fields.push(base_ms)?),
+        6 => {
+            fields.take(3)?;
+            let (seq, position) = (read_seq(fields.r)?, fields.r.uint()?);
+            Message::Ack(Ack { seq, position, durability: fields.within(1..=2, "a durability")? })
+        }
+        7 => Message::Reject(fields.reject()?),
+        8 => return read_change(fields, base_ms),
+        9 => Message::States(fields.states(base_ms)?),
+        10 => return fields.mark(),
+        11 => {
+            fields.take(1)?;
+            Message::Ping(fields.r.uint()?)
+        }
+        12 => {
+            fields.take(2)?;
+            Message::Pong { number: fields.r.uint()?, time_ms: fields.unix_ms()? }
+        }
+        13 => Message::Error(fields.error()?),
+        14 => {
+            fields.take(1)?;
+            Message::Bye { wait_ms: fields.within(0..=WAIT_MS_MAX, "a wait of at most a day")? }
+        }
+        21 => {
+            fields.take(4)?;
+            let (position, author) = (fields.r.uint()?, Replica(read_fixed(fields.r, "a replica of 16 bytes")?));
+            Message::Void(Void { position, author, seq: read_seq(fields.r)?, code: Code(fields.r.uint()?) })
+        }
+        // FRAME-4
+        _ => return Err(WireError { code: Code::UNKNOWN_MESSAGE, detail: Some(code), text: format!("message code {code}") }),
+    };
+    fields.extensions(|_, _| Ok(false))?;
+    Ok(message)
+}
+
+/// A `change` ends in its own map, of which every key counts. (FRAME-7)
+fn read_change(mut fields: Fields, base_ms: u64) -> Result<Message, WireError> {
+    fields.take(4)?;
+    let r = fields.r;
+    let position = r.uint()?;
+    let author = Replica(read_fixed(r, "a replica of 16 bytes")?);
+    let seq = read_seq(r)?;
+    let reading = read_stamp(r, base_ms)?;
+    let (change, _) = Change::read_rows_and_map(r, fields.left, (seq, reading), base_ms)?;
+    Ok(Message::Change(PlacedChange { position, author, change }))
+}
+
+impl Fields<'_, '_> {
+    /// Fields that must be there.
+    fn take(&mut self, count: usize) -> Result<(), CodecError> {
+        match self.left.checked_sub(count) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => self.r.fault(Fault::Schema("more fields")),
+        }
+    }
+
+    /// Whether another item stands before the extensions.
+    fn has_item(&self) -> Result<bool, CodecError> {
+        Ok(self.left > 0 && self.r.peek()? != Major::Map)
+    }
+
+    /// The extension map, if there is one. `known` reads the value of a key that it knows. (FRAME-2, FRAME-3, FRAME-6)
+    fn extensions(&mut self, mut known: impl FnMut(i64, &mut Reader) -> Result<bool, CodecError>) -> Result<(), WireError> {
+        if self.left == 0 {
+            return Ok(());
+        }
+        let at = self.r.position();
+        if self.left > 1 || self.r.peek()? != Major::Map {
+            self.r.clone().skip_item()?;
+            return Err(CodecError { at, fault: Fault::Schema("no more fields than the schema has") }.into());
+        }
+        let pairs = self.r.map()?;
+        if pairs == 0 {
+            return Err(CodecError { at, fault: Fault::Schema("no empty extension map") }.into());
+        }
+        // The whole map is checked before a key of it is judged.
+        let mut judged = Ok(());
+        let mut before: &[u8] = &[];
+        for _ in 0..pairs {
+            let at = self.r.position();
+            let encoded = self.r.clone().skip_item()?;
+            let key = self.r.int()?;
+            if encoded <= before {
+                return Err(CodecError { at, fault: Fault::KeyOrder }.into());
+            }
+            before = encoded;
+            if known(key, self.r)? {
+                continue;
+            }
+            self.r.skip_item()?;
+            if key < 0 {
+                let text = format!("byte {at}: extension key {key} is not known");
+                judged = judged.and(Err(WireError { code: Code::CRITICAL_EXTENSION, detail: None, text }));
+            }
+        }
+        judged
+    }
+
+    fn within(&mut self, allowed: std::ops::RangeInclusive<u64>, expected: &'static str) -> Result<u64, CodecError> {
+        let at = self.r.position();
+        let number = self.r.uint()?;
+        if allowed.contains(&number) { Ok(number) } else { Err(CodecError { at, fault: Fault::Schema(expected) }) }
+    }
+
+    fn unix_ms(&mut self) -> Result<u64, CodecError> {
+        self.within(0..=MS_MAX, "Unix milliseconds below 2^47")
+    }
+
+    fn uints(&mut self) -> Result<Vec<u64>, CodecError> {
+        (0..self.r.array()?).map(|_| self.r.uint()).collect()
+    }
+
+    fn limits(&mut self) -> Result<Vec<(u64, u64)>, CodecError> {
+        let mut limits: Vec<(u64, u64)> = Vec::new();
+        for _ in 0..self.r.map()? {
+            let at = self.r.position();
+            let key = self.r.uint()?;
+            if limits.last().is_some_and(|(before, _)| *before >= key) {
+                return Err(CodecError { at, fault: Fault::KeyOrder });
+            }
+            limits.push((key, self.r.uint()?));
+        }
+        Ok(limits)
+    }
+
+    fn detail(&mut self) -> Result<Option<u64>, CodecError> {
+        if self.r.is_null() {
+            return self.r.null().map(|()| None);
+        }
+        self.r.uint().map(Some)
+    }
+
+    fn class(&mut self) -> Result<Class, CodecError> {
+        let at = self.r.position();
+        Class::from_code(self.r.uint()?).ok_or(CodecError { at, fault: Fault::Schema("a retry class") })
+    }
+
+    fn replica(&mut self) -> Result<Replica, CodecError> {
+        read_fixed(self.r, "a replica of 16 bytes").map(Replica)
+    }
+
+    fn history(&mut self) -> Result<History, CodecError> {
+        read_fixed(self.r, "a history of 8 bytes").map(History)
+    }
+
+    fn link(&mut self) -> Result<Link, CodecError> {
+        read_fixed(self.r, "a link of 16 bytes").map(Link)
+    }
+
+    fn hello(&mut self) -> Result<Hello, CodecError> {
+        self.take(4)?;
+        let at = self.r.position();
+        let versions = self.uints()?;
+        if versions.is_empty() {
+            return Err(CodecError { at, fault: Fault::Schema("a version") });
+        }
+        let (profiles, limits) = (self.uints()?, self.limits()?);
+        let token = if self.r.is_null() { self.r.null().map(|()| None) } else { read_name(self.r, TOKEN_BYTES_MAX).map(Some) }?;
+        Ok(Hello { versions, profiles, limits, token })
+    }
+
+    fn welcome(&mut self) -> Result<Welcome, CodecError> {
+        self.take(4)?;
+        Ok(Welcome { version: self.r.uint()?, profiles: self.uints()?, limits: self.limits()?, time_ms: self.unix_ms()? })
+    }
+
+    fn open(&mut self) -> Result<Open, CodecError> {
+        self.take(4)?;
+        let space = read_name(self.r, SPACE_NAME_BYTES_MAX)?;
+        Ok(Open { space, replica: self.replica()?, settled: self.r.uint()?, cursor: self.cursor()? })
+    }
+
+    fn cursor(&mut self) -> Result<Option<Cursor>, CodecError> {
+        if self.r.is_null() {
+            return self.r.null().map(|()| None);
+        }
+        let items = expect_items(self.r, 2..=3)?;
+        let (position, history) = (self.r.uint()?, self.history()?);
+        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
+        Ok(Some(Cursor { position, history, staged }))
+    }
+
+    fn opened(&mut self) -> Result<Opened, CodecError> {
+        self.take(6)?;
+        Ok(Opened {
+            position: self.r.uint()?,
+            history: self.history()?,
+            last_seq: self.r.uint()?,
+            link: self.link()?,
+            base_ms: self.unix_ms()?,
+            reset: self.within(0..=4, "a reset reason")?,
+        })
+    }
+
+    fn push(&mut self, base_ms: u64) -> Result<Vec<Pushed>, CodecError> {
+        let mut pushed = Vec::new();
+        while self.has_item()? {
+            self.take(1)?;
+            pushed.push(Pushed::read(self.r, base_ms)?);
+        }
+        if pushed.is_empty() { self.r.fault(Fault::Schema("a change")) } else { Ok(pushed) }
+    }
+
+    fn reject(&mut self) -> Result<Reject, CodecError> {
+        self.take(5)?;
+        let (seq, position, code) = (read_seq(self.r)?, self.r.uint()?, Code(self.r.uint()?));
+        Ok(Reject { seq, position, code, class: self.class()?, detail: self.detail()? })
+    }
+
+    fn error(&mut self) -> Result<ErrorMessage, CodecError> {
+        self.take(4)?;
+        let (code, class, detail) = (Code(self.r.uint()?), self.class()?, self.detail()?);
+        let at = self.r.position();
+        let text = self.r.text()?;
+        if text.len() > ERROR_TEXT_BYTES_MAX {
+            return Err(CodecError { at, fault: Fault::Schema("a text within its limit") });
+        }
+        Ok(ErrorMessage { code, class, detail, text: text.to_owned() })
+    }
+
+    fn states(&mut self, base_ms: u64) -> Result<States, CodecError> {
+        self.take(3)?;
+        let (last, to, history) = (self.r.bool()?, self.r.uint()?, self.history()?);
+        let mut items = Vec::new();
+        while self.has_item()? {
+            self.take(1)?;
+            items.push(self.item(base_ms)?);
+        }
+        Ok(States { last, to, history, items })
+    }
+
+    fn item(&mut self, base_ms: u64) -> Result<Item, CodecError> {
+        let items = expect_items(self.r, 2..=usize::MAX)?;
+        if self.r.peek()? == Major::Bytes {
+            return self.cells(items, base_ms);
+        }
+        let at = self.r.position();
+        match (self.r.int()?, items) {
+            (-2, 4) => Ok(Item::Settled { author: self.replica()?, seq: self.r.uint()?, link: self.link()? }),
+            (-3, 6) => {
+                let (seq, link, code) = (read_seq(self.r)?, self.link()?, Code(self.r.uint()?));
+                Ok(Item::Outcome(Outcome { seq, link, code, class: self.class()?, detail: self.detail()? }))
+            }
+            (-4, _) => self.lives(items - 1, base_ms),
+            _ => Err(CodecError { at, fault: Fault::Schema("an item of the agreed profiles") }),
+        }
+    }
+
+    fn cells(&mut self, items: usize, base_ms: u64) -> Result<Item, CodecError> {
+        let author = self.replica()?;
+        let reading = read_stamp(self.r, base_ms)?;
+        let mut rows = Vec::new();
+        for _ in 2..items {
+            let at = self.r.position();
+            let (row, _) = read_row(self.r, base_ms, None)?;
+            in_order(at, rows.last().map(|before: &crate::change::Row| &before.record), &row.record)?;
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            return self.r.fault(Fault::Schema("a row"));
+        }
+        Ok(Item::Cells { stamp: Stamp { reading, author }, rows })
+    }
+
+    fn lives(&mut self, rows: usize, base_ms: u64) -> Result<Item, CodecError> {
+        let mut lives: Vec<(RecordName, u64)> = Vec::new();
+        for _ in 0..rows {
+            let at = self.r.position();
+            let (row, _) = read_row(self.r, base_ms, None)?;
+            in_order(at, lives.last().map(|(before, _)| before), &row.record)?;
+            if !row.ops.is_empty() {
+                return Err(CodecError { at, fault: Fault::Schema("a row without columns") });
+            }
+            lives.push((row.record, row.life));
+        }
+        Ok(Item::Lives(lives))
+    }
+
+    fn mark(mut self) -> Result<Message, WireError> {
+        self.take(3)?;
+        let (position, history) = (self.r.uint()?, self.history()?);
+        let fingerprint = read_fixed(self.r, "a fingerprint of 16 bytes")?;
+        let mut backed_up = None;
+        self.extensions(|key, r| {
+            if key == BACKED_UP_KEY {
+                backed_up = Some(r.uint()?);
+            }
+            Ok(key == BACKED_UP_KEY)
+        })?;
+        Ok(Message::Mark(Mark { position, history, fingerprint, backed_up }))
+    }
+}
+
+const _: () = assert!(INT_MAX as u64 > MS_MAX, "a time is an integer of the codec");

@@ -1,0 +1,216 @@
+//! Writing frames.
+
+use super::{ErrorMessage, Item, Message, Opened, Outcome, States};
+use crate::change::{Cursor, Row, write_row, write_stamp};
+use crate::codec::Writer;
+use crate::limits::ERROR_TEXT_BYTES_MAX;
+
+/// A frame of these messages. Stamps are relative to `base_ms`.
+pub fn encode_frame(channel: u16, messages: &[Message], base_ms: u64) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.uint(u64::from(channel));
+    messages.iter().for_each(|message| write_message(&mut w, message, base_ms));
+    w.finish()
+}
+
+/// A message without a channel: the same bytes for every subscriber.
+pub fn message_bytes(message: &Message, base_ms: u64) -> Vec<u8> {
+    let mut w = Writer::default();
+    write_message(&mut w, message, base_ms);
+    w.finish()
+}
+
+/// A frame of messages that are encoded already.
+pub fn frame_of(channel: u16, messages: &[u8]) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.uint(u64::from(channel));
+    w.raw(messages);
+    w.finish()
+}
+
+fn head(w: &mut Writer, message: &Message, fields: usize) {
+    w.array(1 + fields);
+    w.uint(message.code());
+}
+
+fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
+    match message {
+        Message::Hello(hello) => {
+            head(w, message, 4);
+            write_uints(w, &hello.versions);
+            write_uints(w, &hello.profiles);
+            write_limits(w, &hello.limits);
+            match &hello.token {
+                Some(token) => w.text(token),
+                None => w.null(),
+            }
+        }
+        Message::Welcome(welcome) => {
+            head(w, message, 4);
+            w.uint(welcome.version);
+            write_uints(w, &welcome.profiles);
+            write_limits(w, &welcome.limits);
+            w.uint(welcome.time_ms);
+        }
+        Message::Open(open) => {
+            head(w, message, 4);
+            w.text(&open.space);
+            w.bytes(&open.replica.0);
+            w.uint(open.settled);
+            write_cursor(w, open.cursor.as_ref());
+        }
+        Message::Opened(opened) => {
+            head(w, message, 6);
+            write_opened(w, opened);
+        }
+        Message::Shut => head(w, message, 0),
+        Message::Push(pushed) => {
+            head(w, message, pushed.len());
+            pushed.iter().for_each(|item| item.write(w, base_ms));
+        }
+        Message::Ack(ack) => {
+            head(w, message, 3);
+            [ack.seq, ack.position, ack.durability].into_iter().for_each(|number| w.uint(number));
+        }
+        Message::Reject(reject) => {
+            head(w, message, 5);
+            [reject.seq, reject.position, reject.code.0, reject.class.code()].into_iter().for_each(|number| w.uint(number));
+            write_detail(w, reject.detail);
+        }
+        Message::Change(placed) => {
+            head(w, message, 4 + placed.change.rows.len() + usize::from(placed.change.has_map()));
+            w.uint(placed.position);
+            w.bytes(&placed.author.0);
+            w.uint(placed.change.seq);
+            write_stamp(w, placed.change.reading, base_ms);
+            placed.change.write_rows_and_map(w, base_ms);
+        }
+        Message::States(states) => {
+            head(w, message, 3 + states.items.len());
+            write_states(w, states, base_ms);
+        }
+        Message::Mark(mark) => {
+            head(w, message, 3 + usize::from(mark.backed_up.is_some()));
+            w.uint(mark.position);
+            w.bytes(&mark.history.0);
+            w.bytes(&mark.fingerprint);
+            if let Some(position) = mark.backed_up {
+                w.map(1);
+                w.uint(super::read::BACKED_UP_KEY as u64);
+                w.uint(position);
+            }
+        }
+        Message::Ping(number) => {
+            head(w, message, 1);
+            w.uint(*number);
+        }
+        Message::Pong { number, time_ms } => {
+            head(w, message, 2);
+            w.uint(*number);
+            w.uint(*time_ms);
+        }
+        Message::Error(error) => {
+            head(w, message, 4);
+            write_error(w, error);
+        }
+        Message::Bye { wait_ms } => {
+            head(w, message, 1);
+            w.uint(*wait_ms);
+        }
+        Message::Void(void) => {
+            head(w, message, 4);
+            w.uint(void.position);
+            w.bytes(&void.author.0);
+            w.uint(void.seq);
+            w.uint(void.code.0);
+        }
+    }
+}
+
+fn write_uints(w: &mut Writer, numbers: &[u64]) {
+    w.array(numbers.len());
+    numbers.iter().for_each(|number| w.uint(*number));
+}
+
+fn write_limits(w: &mut Writer, limits: &[(u64, u64)]) {
+    w.map(limits.len());
+    for (key, value) in limits {
+        w.uint(*key);
+        w.uint(*value);
+    }
+}
+
+fn write_cursor(w: &mut Writer, cursor: Option<&Cursor>) {
+    let Some(cursor) = cursor else { return w.null() };
+    w.array(if cursor.staged.is_some() { 3 } else { 2 });
+    w.uint(cursor.position);
+    w.bytes(&cursor.history.0);
+    if let Some(staged) = cursor.staged {
+        w.uint(staged);
+    }
+}
+
+fn write_opened(w: &mut Writer, opened: &Opened) {
+    w.uint(opened.position);
+    w.bytes(&opened.history.0);
+    w.uint(opened.last_seq);
+    w.bytes(&opened.link.0);
+    w.uint(opened.base_ms);
+    w.uint(opened.reset);
+}
+
+fn write_detail(w: &mut Writer, detail: Option<u64>) {
+    match detail {
+        Some(detail) => w.uint(detail),
+        None => w.null(),
+    }
+}
+
+fn write_error(w: &mut Writer, error: &ErrorMessage) {
+    w.uint(error.code.0);
+    w.uint(error.class.code());
+    write_detail(w, error.detail);
+    // LIMIT-7
+    w.text(&error.text[..error.text.floor_char_boundary(ERROR_TEXT_BYTES_MAX)]);
+}
+
+fn write_states(w: &mut Writer, states: &States, base_ms: u64) {
+    w.bool(states.last);
+    w.uint(states.to);
+    w.bytes(&states.history.0);
+    for item in &states.items {
+        match item {
+            Item::Cells { stamp, rows } => {
+                w.array(2 + rows.len());
+                w.bytes(&stamp.author.0);
+                write_stamp(w, stamp.reading, base_ms);
+                rows.iter().for_each(|row| write_row(w, row, base_ms));
+            }
+            Item::Settled { author, seq, link } => {
+                w.array(4);
+                w.int(-2);
+                w.bytes(&author.0);
+                w.uint(*seq);
+                w.bytes(&link.0);
+            }
+            Item::Outcome(outcome) => write_outcome(w, outcome),
+            Item::Lives(lives) => {
+                w.array(1 + lives.len());
+                w.int(-4);
+                for (record, life) in lives {
+                    write_row(w, &Row { record: record.clone(), life: *life, ops: Vec::new() }, base_ms);
+                }
+            }
+        }
+    }
+}
+
+fn write_outcome(w: &mut Writer, outcome: &Outcome) {
+    w.array(6);
+    w.int(-3);
+    w.uint(outcome.seq);
+    w.bytes(&outcome.link.0);
+    w.uint(outcome.code.0);
+    w.uint(outcome.class.code());
+    write_detail(w, outcome.detail);
+}

@@ -1,0 +1,192 @@
+//! Codes that both sides know: `spec/registries/`. Spec 10.
+
+use std::fmt;
+
+/// An error code; open, since a peer may know more. 0 in an outcome says accepted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub u64);
+
+/// A retry class: what may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing, until a person acts.
+    Never,
+    /// After the change that the code names.
+    Change,
+    /// After the milliseconds in the detail.
+    Wait,
+    /// After new credentials.
+    Credentials,
+}
+
+impl Class {
+    /// The class's number on the wire.
+    pub fn code(self) -> u64 {
+        match self {
+            Self::Never => 0,
+            Self::Change => 1,
+            Self::Wait => 2,
+            Self::Credentials => 3,
+        }
+    }
+
+    /// The class of a number.
+    pub fn from_code(code: u64) -> Option<Self> {
+        [Self::Never, Self::Change, Self::Wait, Self::Credentials].into_iter().find(|class| class.code() == code)
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal, $class:ident;)*) => {
+        impl Code {
+            $($(#[$doc])* pub const $name: Self = Self($code);)*
+
+            /// Every code of the registry.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The registry's name; `unknown` for a code it does not hold.
+            pub fn name(self) -> &'static str {
+                match self.0 {
+                    $($code => $text,)*
+                    _ => "unknown",
+                }
+            }
+
+            /// The registry's class. (ERROR-1)
+            pub fn class(self) -> Class {
+                match self.0 {
+                    $($code => Class::$class,)*
+                    _ => Class::Never,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Bytes that are no frame. (CODEC-13)
+    MALFORMED = 1, "malformed", Never;
+    /// CBOR in another than the one encoding. (CODEC-12)
+    NOT_CANONICAL = 2, "not-canonical", Never;
+    /// (LIMIT-2)
+    FRAME_TOO_LARGE = 3, "frame-too-large", Never;
+    /// (FRAME-4)
+    UNKNOWN_MESSAGE = 4, "unknown-message", Never;
+    /// (FRAME-5)
+    UNEXPECTED = 5, "unexpected", Never;
+    /// (SESS-2)
+    VERSION = 6, "version", Never;
+    /// (SESS-5)
+    UNAUTHORIZED = 7, "unauthorized", Credentials;
+    /// (IDENT-9)
+    FORBIDDEN = 8, "forbidden", Credentials;
+    /// The space is not there and is not created.
+    UNKNOWN_SPACE = 9, "unknown-space", Never;
+    /// (IDENT-6)
+    GAP = 10, "gap", Change;
+    /// (IDENT-5)
+    FORK = 11, "fork", Change;
+    /// (IDENT-8)
+    REPLACED = 12, "replaced", Change;
+    /// (SESS-3, SESS-8)
+    TIMEOUT = 13, "timeout", Wait;
+    /// More than can be served now.
+    BUSY = 14, "busy", Wait;
+    /// The server failed.
+    INTERNAL = 15, "internal", Wait;
+    /// (SESS-16)
+    TOO_MANY_CHANNELS = 16, "too-many-channels", Never;
+    /// (FRAME-3)
+    CRITICAL_EXTENSION = 17, "critical-extension", Never;
+    /// The space binds no more replicas.
+    TOO_MANY_REPLICAS = 18, "too-many-replicas", Never;
+    /// (CLOCK-10)
+    CLOCK = 32, "clock", Change;
+    /// (MERGE-5)
+    DEPENDENCY = 33, "dependency", Never;
+    /// Reserved for the horizon.
+    STALE = 34, "stale", Never;
+    /// Reserved for conditions.
+    CONDITION = 35, "condition", Never;
+    /// (FRAME-7, FRAME-8)
+    UNSUPPORTED = 36, "unsupported", Never;
+    /// (LIMIT-3, LIMIT-4)
+    LIMIT = 37, "limit", Never;
+    /// (IDENT-15)
+    DUPLICATE = 38, "duplicate", Never;
+    /// (IDENT-20)
+    SKIPPED = 39, "skipped", Never;
+}
+
+impl Code {
+    /// What an outcome says of an accepted change.
+    pub const ACCEPTED: Self = Self(0);
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, if self.0 == 0 { "accepted" } else { self.name() })
+    }
+}
+
+/// Why a base starts anew. (SYNC-4)
+pub struct Reset;
+
+impl Reset {
+    /// It does not.
+    pub const NONE: u64 = 0;
+    /// No cursor was given.
+    pub const NO_CURSOR: u64 = 1;
+    /// The cursor's history is not known.
+    pub const HISTORY: u64 = 2;
+    /// The cursor lies before the horizon.
+    pub const HORIZON: u64 = 3;
+    /// The cursor lies beyond its history.
+    pub const FUTURE: u64 = 4;
+}
+
+/// An ack's durability: stored on this server.
+pub const DURABILITY_STORED: u64 = 1;
+/// An ack's durability: stored on several.
+pub const DURABILITY_REPLICATED: u64 = 2;
+
+/// Profiles by code and name.
+pub const PROFILES: &[(u64, &str)] = &[
+    (0, "core"),
+    (1, "rules"),
+    (2, "compact"),
+    (3, "presence"),
+    (4, "conditions"),
+    (5, "subscribe"),
+    (6, "peer"),
+    (7, "sequence"),
+    (8, "packed"),
+    (9, "flow"),
+    (10, "access"),
+];
+
+/// Messages by code and name.
+pub const MESSAGES: &[(u64, &str)] = &[
+    (0, "hello"),
+    (1, "welcome"),
+    (2, "open"),
+    (3, "opened"),
+    (4, "shut"),
+    (5, "push"),
+    (6, "ack"),
+    (7, "reject"),
+    (8, "change"),
+    (9, "states"),
+    (10, "mark"),
+    (11, "ping"),
+    (12, "pong"),
+    (13, "error"),
+    (14, "bye"),
+    (15, "auth"),
+    (16, "credit"),
+    (17, "ranges"),
+    (18, "presence"),
+    (19, "signal"),
+    (20, "packed"),
+    (21, "void"),
+];

@@ -1,0 +1,28 @@
+//! `lww`: the last writer wins. Spec 5.
+
+use crate::clock::{Reading, Replica, Stamp};
+use crate::value::Value;
+
+/// A cell: who wrote it when, and the value or none where it was unset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lww {
+    /// The effective stamp of the write.
+    pub stamp: Stamp,
+    /// The value; none: unset. (MERGE-10)
+    pub value: Option<Value>,
+}
+
+impl Lww {
+    /// The join of two cells of one life: the greater stamp, then the greater encoding. (MERGE-8, MERGE-9)
+    pub fn join(self, other: Self) -> Self {
+        let encoded = |cell: &Self| cell.value.as_ref().map(Value::encoded);
+        let order = self.stamp.cmp(&other.stamp).then_with(|| encoded(&self).cmp(&encoded(&other)));
+        if order.is_lt() { other } else { self }
+    }
+}
+
+/// The effective stamp of an op of a change with this reading. (CLOCK-7, CLOCK-9)
+pub fn effective(reading: Reading, after: Option<Reading>, author: Replica, existing: Option<&Lww>) -> Stamp {
+    let honoured = after.filter(|after| existing.is_some_and(|cell| cell.stamp.reading >= *after));
+    Stamp { reading: honoured.map_or(reading, Reading::next), author }
+}

@@ -1,0 +1,219 @@
+//! A seeded world: a server and clients, a network, disks and clocks, in one thread.
+//!
+//! One seed, one run, byte for byte. Phase 1 does damage; phase 2 heals the network and demands that everything becomes equal.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use crate::change::RecordName;
+use crate::client::Write;
+use crate::entropy::Entropy;
+use crate::value::Value;
+use world::World;
+
+/// What may go wrong, and how often: chances in a thousand for each step.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// A connection is cut; what was under way is lost.
+    pub cut: u64,
+    /// A frame is lost without the connection noticing.
+    pub lose: u64,
+    /// A frame arrives twice.
+    pub duplicate: u64,
+    /// Two frames change places.
+    pub reorder: u64,
+    /// The server loses what was not committed, and starts again.
+    pub crash_server: u64,
+    /// A client loses what was not committed, and starts again.
+    pub crash_client: u64,
+    /// A client's clock jumps by up to two hours.
+    pub skew: u64,
+    /// A client's store becomes a copy of another's, both live.
+    pub clone: u64,
+    /// A client's store becomes what it was some time ago.
+    pub restore_client: u64,
+    /// The server's store becomes what it was some time ago.
+    pub restore_server: u64,
+}
+
+impl Faults {
+    /// The faults of networks, processes and clocks, none of identity.
+    pub fn common() -> Self {
+        Self { cut: 10, lose: 4, duplicate: 4, reorder: 4, crash_server: 3, crash_client: 5, skew: 3, ..Self::default() }
+    }
+
+    /// The common faults and those that break identities.
+    pub fn identity() -> Self {
+        Self { clone: 2, restore_client: 2, restore_server: 1, ..Self::common() }
+    }
+
+    fn is_lossy(&self) -> bool {
+        self.clone + self.restore_client + self.restore_server > 0
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Local writes made.
+    pub writes: u64,
+    /// Positions in the server's log at the end.
+    pub positions: u64,
+    /// Frames delivered.
+    pub frames: u64,
+    /// Rejections that applications saw.
+    pub rejections: u64,
+}
+
+/// What a run showed that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The seed that shows it again.
+    pub seed: u64,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Steps of phase 1.
+const STEPS: u64 = 400;
+/// Virtual time within which phase 2 must come to rest, in milliseconds.
+const REST_MS: u64 = 20 * 60 * 1_000;
+
+/// Runs one seed.
+///
+/// # Errors
+/// Where the replicas do not become equal in time, or a change is lost or applied twice.
+pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
+    let mut dice = Entropy::from_u64(seed);
+    let clients = 2 + dice.below(4) as usize;
+    let mut world = World::new(seed, clients);
+    let mut ledger = Ledger::default();
+    for step in 0..STEPS {
+        act(&mut world, &mut dice, &mut ledger, step);
+        damage(&mut world, &mut dice, faults);
+    }
+    world.heal();
+    let violation = |what: String| Violation { seed, what };
+    if !world.rest(REST_MS) {
+        return Err(violation(format!("not in sync after {REST_MS} ms: {}", world.standing())));
+    }
+    world.check_equal().map_err(violation)?;
+    ledger.check(&world, faults.is_lossy()).map_err(violation)?;
+    Ok(Report { writes: ledger.written, positions: world.log().len() as u64, frames: world.frames, rejections: world.rejections })
+}
+
+/// One ordinary thing happens: a write, a delivery, or time passes.
+fn act(world: &mut World, dice: &mut Entropy, ledger: &mut Ledger, step: u64) {
+    let client = dice.below(world.clients() as u64) as usize;
+    match dice.below(10) {
+        0..3 => ledger.write(world, dice, client, step),
+        3..8 => {
+            for _ in 0..=dice.below(6) {
+                let link = dice.below(world.clients() as u64) as usize;
+                world.deliver(link, dice.below(2) == 0);
+            }
+        }
+        _ => {
+            let ms = match dice.below(20) {
+                0 => dice.below(60_000),
+                _ => dice.below(400),
+            };
+            world.pass(ms);
+        }
+    }
+    if dice.below(8) == 0 {
+        world.snapshot();
+    }
+}
+
+fn damage(world: &mut World, dice: &mut Entropy, faults: &Faults) {
+    let client = dice.below(world.clients() as u64) as usize;
+    let other = dice.below(world.clients() as u64) as usize;
+    let up = dice.below(2) == 0;
+    let mut hits = |chance: u64| dice.below(1_000) < chance;
+    if hits(faults.cut) {
+        world.cut(client);
+    }
+    if hits(faults.lose) {
+        world.lose(client, up);
+    }
+    if hits(faults.duplicate) {
+        world.duplicate(client, up);
+    }
+    if hits(faults.reorder) {
+        world.reorder(client, up);
+    }
+    if hits(faults.crash_server) {
+        world.crash_server();
+    }
+    if hits(faults.crash_client) {
+        world.crash_client(client);
+    }
+    if hits(faults.clone) && client != other {
+        world.clone_client(client, other);
+    }
+    if hits(faults.restore_client) {
+        world.restore_client(client);
+    }
+    if hits(faults.restore_server) {
+        world.restore_server();
+    }
+    if hits(faults.skew) {
+        let ms = dice.below(2 * 7_200_000) as i64 - 7_200_000;
+        world.skew(client, ms);
+    }
+}
+
+/// What was written, to be found again once each.
+#[derive(Default)]
+struct Ledger {
+    written: u64,
+    /// Records that only one change ever writes, with the value it wrote.
+    own: BTreeMap<RecordName, Value>,
+}
+
+impl Ledger {
+    fn write(&mut self, world: &mut World, dice: &mut Entropy, client: usize, step: u64) {
+        let marker = Value::Text(format!("{client}-{step}"));
+        let id = format!("r{}", dice.below(6));
+        let field = format!("f{}", dice.below(3));
+        let own = RecordName { collection: "own".into(), id: format!("{client}-{step}") };
+        let value = (dice.below(5) > 0).then(|| marker.clone());
+        let shared = match dice.below(6) {
+            0 => Write::Delete { collection: "shared".into(), id },
+            _ => Write::Put { collection: "shared".into(), id, fields: vec![(field, value)] },
+        };
+        let fields = vec![("by".to_owned(), Some(marker.clone()))];
+        let noted = Write::Put { collection: own.collection.clone(), id: own.id.clone(), fields };
+        if world.write(client, &[shared, noted.clone()]) || world.write(client, &[noted]) {
+            self.written += 1;
+            self.own.insert(own, marker);
+        }
+    }
+
+    /// Every write is in the log once, or was rejected visibly: never none, never two.
+    fn check(&self, world: &World, lossy: bool) -> Result<(), String> {
+        let mut seen: BTreeMap<&RecordName, u64> = BTreeMap::new();
+        let log = world.log();
+        for change in &log {
+            for row in change.rows.iter().filter(|row| row.record.collection == "own") {
+                *seen.entry(&row.record).or_default() += 1;
+            }
+        }
+        for record in self.own.keys() {
+            let times = seen.get(record).copied().unwrap_or(0);
+            let rejected = world.rejected.contains(record);
+            if times > 1 {
+                return Err(format!("{record:?} was applied {times} times"));
+            }
+            if times == 0 && !rejected && !lossy {
+                return Err(format!("{record:?} was lost"));
+            }
+            if times == 1 && rejected {
+                return Err(format!("{record:?} was applied and reported as rejected"));
+            }
+        }
+        Ok(())
+    }
+}

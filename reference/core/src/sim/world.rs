@@ -1,0 +1,386 @@
+//! The world of a run: nodes, links, disks and clocks.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::change::{Change, RecordName};
+use crate::client::{self, Client, ClientConfig, Event, Write, WriteError};
+use crate::clock::Now;
+use crate::entropy::Entropy;
+use crate::server::{self, ConnId, Server, ServerConfig};
+use crate::store::{MemoryStore, Store, Transact};
+
+/// Virtual time starts here, in Unix milliseconds.
+const EPOCH_MS: u64 = 1_750_000_000_000;
+/// Frames a link holds before the server is not asked for more.
+const LINK_FRAMES_MAX: usize = 3;
+/// Store images kept to restore from.
+const IMAGES_MAX: usize = 8;
+const SPACE: &str = "sim";
+
+struct Node {
+    store: MemoryStore,
+    client: Client,
+    skew_ms: i64,
+    wake_ms: Option<u64>,
+    link: Option<Link>,
+    images: VecDeque<MemoryStore>,
+}
+
+struct Link {
+    conn: ConnId,
+    up: VecDeque<Vec<u8>>,
+    down: VecDeque<Vec<u8>>,
+    /// The server closed it: what is under way still arrives.
+    closing: bool,
+}
+
+pub(super) struct World {
+    entropy: Entropy,
+    now_ms: u64,
+    nodes: Vec<Node>,
+    server: Server,
+    store: MemoryStore,
+    images: VecDeque<MemoryStore>,
+    conns: u64,
+    pub frames: u64,
+    pub rejections: u64,
+    /// Records whose write an application saw rejected.
+    pub rejected: BTreeSet<RecordName>,
+}
+
+fn config() -> ClientConfig {
+    ClientConfig { space: SPACE.into(), token: None }
+}
+
+/// Small parts and a short tail, so that every path of a catch-up is walked.
+fn server_config() -> ServerConfig {
+    ServerConfig { tail_changes_max: 8, part_bytes_max: 512, ..ServerConfig::default() }
+}
+
+impl World {
+    pub fn new(seed: u64, clients: usize) -> Self {
+        let mut entropy = Entropy::from_u64(!seed);
+        let server = Server::new(server_config(), Entropy::new(wide(&mut entropy)));
+        let mut world = Self {
+            entropy,
+            now_ms: 0,
+            nodes: Vec::new(),
+            server,
+            store: MemoryStore::default(),
+            images: VecDeque::new(),
+            conns: 0,
+            frames: 0,
+            rejections: 0,
+            rejected: BTreeSet::new(),
+        };
+        for _ in 0..clients {
+            let node = world.node(MemoryStore::default(), 0);
+            world.nodes.push(node);
+            let last = world.nodes.len() - 1;
+            world.start(last);
+        }
+        world
+    }
+
+    pub fn clients(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether the write was taken: a delete of what does not show is not.
+    pub fn write(&mut self, client: usize, writes: &[Write]) -> bool {
+        let now = self.now(client);
+        let node = &mut self.nodes[client];
+        match node.client.write(now, &mut node.store, writes) {
+            Ok(_) => {
+                self.pump_client(client);
+                true
+            }
+            Err(WriteError::Refused(_)) => {
+                node.store.rollback();
+                false
+            }
+            Err(WriteError::Store(error)) => panic!("the store in memory does not fail: {error}"),
+        }
+    }
+
+    /// The next frame of a client's link arrives.
+    pub fn deliver(&mut self, client: usize, up: bool) {
+        let Some(link) = &mut self.nodes[client].link else { return };
+        let conn = link.conn;
+        let frame = if up { link.up.pop_front() } else { link.down.pop_front() };
+        if let Some(frame) = frame {
+            self.frames += 1;
+            if up {
+                self.serve(server::Input::Frame(conn, &frame));
+            } else {
+                self.tell(client, client::Input::Frame(&frame));
+            }
+        } else if !up && link.closing {
+            self.nodes[client].link = None;
+            self.tell(client, client::Input::HungUp);
+        }
+        self.fill(client);
+    }
+
+    /// Time passes, and who wanted to wake does.
+    pub fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        for client in 0..self.nodes.len() {
+            if self.nodes[client].wake_ms.is_some_and(|at| at <= self.now_ms) {
+                self.nodes[client].wake_ms = None;
+                self.tell(client, client::Input::Tick);
+            }
+        }
+        self.serve(server::Input::Tick);
+    }
+
+    pub fn cut(&mut self, client: usize) {
+        let Some(link) = self.nodes[client].link.take() else { return };
+        self.serve(server::Input::HungUp(link.conn));
+        self.tell(client, client::Input::HungUp);
+    }
+
+    pub fn lose(&mut self, client: usize, up: bool) {
+        self.with_queue(client, up, |queue| {
+            queue.pop_front();
+        });
+    }
+
+    pub fn duplicate(&mut self, client: usize, up: bool) {
+        self.with_queue(client, up, |queue| {
+            if let Some(first) = queue.front().cloned() {
+                queue.push_back(first);
+            }
+        });
+    }
+
+    pub fn reorder(&mut self, client: usize, up: bool) {
+        self.with_queue(client, up, |queue| {
+            if queue.len() > 1 {
+                queue.swap(0, 1);
+            }
+        });
+    }
+
+    fn with_queue(&mut self, client: usize, up: bool, damage: impl FnOnce(&mut VecDeque<Vec<u8>>)) {
+        if let Some(link) = &mut self.nodes[client].link {
+            damage(if up { &mut link.up } else { &mut link.down });
+        }
+    }
+
+    pub fn skew(&mut self, client: usize, ms: i64) {
+        self.nodes[client].skew_ms = ms;
+    }
+
+    pub fn snapshot(&mut self) {
+        let images = self.nodes.iter_mut().map(|node| (&mut node.images, node.store.durable()));
+        for (kept, image) in images.chain([(&mut self.images, self.store.durable())]) {
+            kept.push_back(image);
+            if kept.len() > IMAGES_MAX {
+                kept.pop_front();
+            }
+        }
+    }
+
+    pub fn crash_client(&mut self, client: usize) {
+        let image = self.nodes[client].store.durable();
+        self.replace_client(client, image);
+    }
+
+    pub fn clone_client(&mut self, client: usize, from: usize) {
+        let image = self.nodes[from].store.durable();
+        self.replace_client(client, image);
+    }
+
+    pub fn restore_client(&mut self, client: usize) {
+        if let Some(image) = self.nodes[client].images.pop_front() {
+            self.replace_client(client, image);
+        }
+    }
+
+    fn replace_client(&mut self, client: usize, image: MemoryStore) {
+        if let Some(link) = self.nodes[client].link.take() {
+            self.serve(server::Input::HungUp(link.conn));
+        }
+        let skew_ms = self.nodes[client].skew_ms;
+        let images = std::mem::take(&mut self.nodes[client].images);
+        self.nodes[client] = self.node(image, skew_ms);
+        self.nodes[client].images = images;
+        self.start(client);
+    }
+
+    pub fn crash_server(&mut self) {
+        let image = self.store.durable();
+        self.replace_server(image);
+    }
+
+    pub fn restore_server(&mut self) {
+        if let Some(image) = self.images.pop_front() {
+            self.replace_server(image);
+        }
+    }
+
+    fn replace_server(&mut self, image: MemoryStore) {
+        self.store = image;
+        self.server = Server::new(server_config(), Entropy::new(wide(&mut self.entropy)));
+        for client in 0..self.nodes.len() {
+            if self.nodes[client].link.take().is_some() {
+                self.tell(client, client::Input::HungUp);
+            }
+        }
+    }
+
+    /// Clocks are right again.
+    pub fn heal(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.skew_ms = 0);
+    }
+
+    /// Lets everything happen that will by itself; whether all came to be in sync within `limit_ms`.
+    pub fn rest(&mut self, limit_ms: u64) -> bool {
+        let end_ms = self.now_ms + limit_ms;
+        while self.now_ms < end_ms {
+            for client in 0..self.nodes.len() {
+                while self.nodes[client].link.as_ref().is_some_and(|link| !link.up.is_empty() || !link.down.is_empty() || link.closing) {
+                    self.deliver(client, true);
+                    self.deliver(client, false);
+                }
+            }
+            let in_sync = |node: &Node| node.client.status(&node.store).is_ok_and(|status| status.in_sync);
+            if self.nodes.iter().all(in_sync) {
+                return true;
+            }
+            let wakes = self.nodes.iter().filter_map(|node| node.wake_ms).chain(self.server.next_wake());
+            let next_ms = wakes.min().unwrap_or(end_ms).max(self.now_ms + 1);
+            self.pass(next_ms - self.now_ms);
+        }
+        false
+    }
+
+    /// Where everyone stands, for a failure's message.
+    pub fn standing(&self) -> String {
+        let line = |node: &Node| format!("{:?}", node.client.status(&node.store));
+        self.nodes.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Every client shows what every other shows, byte for byte.
+    pub fn check_equal(&self) -> Result<(), String> {
+        let mut first = None;
+        for (at, node) in self.nodes.iter().enumerate() {
+            let records = node.client.records(&node.store, None).map_err(|error| error.to_string())?;
+            let status = node.client.status(&node.store).map_err(|error| error.to_string())?;
+            let seen = (records, status.fingerprint);
+            match &first {
+                None => first = Some(seen),
+                Some(other) if *other != seen => return Err(format!("client {at} differs from client 0: {seen:?} and {other:?}")),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The accepted changes, in order.
+    pub fn log(&self) -> Vec<Change> {
+        server::accepted(&self.store, SPACE).expect("the store in memory does not fail")
+    }
+
+    fn now(&self, client: usize) -> Now {
+        let wall_ms = (EPOCH_MS + self.now_ms).saturating_add_signed(self.nodes[client].skew_ms);
+        Now { wall_ms, mono_ms: self.now_ms }
+    }
+
+    fn server_now(&self) -> Now {
+        Now { wall_ms: EPOCH_MS + self.now_ms, mono_ms: self.now_ms }
+    }
+
+    fn node(&mut self, mut store: MemoryStore, skew_ms: i64) -> Node {
+        let entropy = Entropy::new(wide(&mut self.entropy));
+        let now = self.server_now();
+        let client = Client::load(config(), &mut store, entropy, now).expect("the store in memory does not fail");
+        store.commit().expect("the store in memory does not fail");
+        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new() }
+    }
+
+    fn start(&mut self, client: usize) {
+        self.tell(client, client::Input::Start);
+    }
+
+    fn tell(&mut self, client: usize, input: client::Input) {
+        let now = self.now(client);
+        let node = &mut self.nodes[client];
+        node.client.handle(now, &mut node.store, input).expect("the store in memory does not fail");
+        self.pump_client(client);
+    }
+
+    fn pump_client(&mut self, client: usize) {
+        self.nodes[client].store.commit().expect("the store in memory does not fail");
+        while let Some(output) = self.nodes[client].client.poll() {
+            match output {
+                client::Output::Connect => self.dial(client),
+                client::Output::Send(frame) => {
+                    if let Some(link) = &mut self.nodes[client].link {
+                        link.up.push_back(frame);
+                    }
+                }
+                client::Output::Close => {
+                    if let Some(link) = self.nodes[client].link.take() {
+                        self.serve(server::Input::HungUp(link.conn));
+                    }
+                }
+                client::Output::WakeAt(at) => self.nodes[client].wake_ms = Some(at),
+                client::Output::Event(event) => self.note(client, &event),
+            }
+        }
+    }
+
+    fn note(&mut self, client: usize, event: &Event) {
+        let Event::Rejected { .. } = event else { return };
+        self.rejections += 1;
+        let node = &self.nodes[client];
+        let rejections = node.client.rejections(&node.store).expect("the store in memory does not fail");
+        let rows = rejections.iter().flat_map(|rejection| &rejection.change.rows);
+        self.rejected.extend(rows.filter(|row| row.record.collection == "own").map(|row| row.record.clone()));
+    }
+
+    fn dial(&mut self, client: usize) {
+        self.conns += 1;
+        let conn = ConnId(self.conns);
+        self.nodes[client].link = Some(Link { conn, up: VecDeque::new(), down: VecDeque::new(), closing: false });
+        self.serve(server::Input::Connect(conn));
+        let now = self.now(client);
+        let node = &mut self.nodes[client];
+        node.client.handle(now, &mut node.store, client::Input::Connected).expect("the store in memory does not fail");
+        node.store.commit().expect("the store in memory does not fail");
+    }
+
+    fn serve(&mut self, input: server::Input) {
+        let now = self.server_now();
+        self.server.handle(now, &mut self.store, input).expect("the store in memory does not fail");
+        self.store.commit().expect("the store in memory does not fail");
+        self.server.committed();
+        for conn in self.server.take_ready() {
+            let reader = self.nodes.iter().position(|node| node.link.as_ref().is_some_and(|link| link.conn == conn));
+            if let Some(client) = reader {
+                self.fill(client);
+            }
+        }
+    }
+
+    /// Takes from the server what the client's link can hold.
+    fn fill(&mut self, client: usize) {
+        let now = self.server_now();
+        let Some(link) = &mut self.nodes[client].link else { return };
+        while link.down.len() < LINK_FRAMES_MAX && !link.closing {
+            let output = self.server.poll(now, &self.store as &dyn Store, link.conn);
+            match output.expect("the store in memory does not fail") {
+                Some(server::Output::Frame(frame)) => link.down.push_back(frame.to_vec()),
+                Some(server::Output::Close) => link.closing = true,
+                None => return,
+            }
+        }
+    }
+}
+
+fn wide(entropy: &mut Entropy) -> [u8; 32] {
+    let (first, second) = (entropy.bytes16(), entropy.bytes16());
+    std::array::from_fn(|i| if i < 16 { first[i] } else { second[i - 16] })
+}

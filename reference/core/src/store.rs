@@ -1,0 +1,136 @@
+//! The storage seam: ordered keys and values, and one in memory.
+//!
+//! The core reads and stages; the shell commits. Reads see what the open transaction staged.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+
+/// The store failed or holds what it cannot have been given; says what, where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Ordered keys and values, seen from inside the open transaction.
+pub trait Store {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keys from `from` up to but not `to`, ascending, at most `limit`.
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    /// Sets a key.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+    /// Removes a key.
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError>;
+    /// Removes the keys from `from` up to but not `to`.
+    fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError>;
+}
+
+/// A store whose open transaction can be ended: the shell's side.
+pub trait Transact: Store {
+    /// Makes what was staged durable.
+    fn commit(&mut self) -> Result<(), StoreError>;
+    /// Forgets what was staged.
+    fn rollback(&mut self);
+}
+
+/// A store in memory. A clone is a copy of all of it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    committed: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Staged writes; none removes the key.
+    staged: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    commits: u64,
+}
+
+impl MemoryStore {
+    /// What a crash leaves: the committed part.
+    pub fn durable(&self) -> Self {
+        Self { committed: self.committed.clone(), staged: BTreeMap::new(), commits: self.commits }
+    }
+
+    /// Commits that had something to keep.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Whether the open transaction holds anything.
+    pub fn is_dirty(&self) -> bool {
+        !self.staged.is_empty()
+    }
+}
+
+impl Store for MemoryStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(match self.staged.get(key) {
+            Some(staged) => staged.clone(),
+            None => self.committed.get(key).cloned(),
+        })
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let mut committed = self.committed.range::<[u8], _>(range).peekable();
+        let mut staged = self.staged.range::<[u8], _>(range).peekable();
+        let mut rows = Vec::new();
+        while rows.len() < limit {
+            let staged_first = match (committed.peek(), staged.peek()) {
+                (None, None) => break,
+                (Some(_), None) => false,
+                (None, Some(_)) => true,
+                (Some((committed, _)), Some((staged, _))) => staged <= committed,
+            };
+            if !staged_first {
+                rows.extend(committed.next().map(|(key, value)| (key.clone(), value.clone())));
+                continue;
+            }
+            let Some((key, value)) = staged.next() else { break };
+            committed.next_if(|(committed, _)| *committed == key);
+            rows.extend(value.clone().map(|value| (key.clone(), value)));
+        }
+        Ok(rows)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.staged.insert(key.to_vec(), Some(value.to_vec()));
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.staged.insert(key.to_vec(), None);
+        Ok(())
+    }
+
+    fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        for (key, _) in self.scan(from, to, usize::MAX)? {
+            self.delete(&key)?;
+        }
+        Ok(())
+    }
+}
+
+impl Transact for MemoryStore {
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.commits += u64::from(!self.staged.is_empty());
+        for (key, value) in std::mem::take(&mut self.staged) {
+            match value {
+                Some(value) => self.committed.insert(key, value),
+                None => self.committed.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.staged.clear();
+    }
+}

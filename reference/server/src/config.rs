@@ -1,0 +1,286 @@
+//! What an operator sets: flags over a file over defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+use syncline::limits;
+use syncline::server::Grant;
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:7747";
+const DEFAULT_DATA: &str = "./syncline-data";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "syncline-server", version, about = "Serves Syncline spaces over WebSocket, from one SQLite file")]
+pub struct Args {
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7747]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Folder of the store, made if missing [default: ./syncline-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// A TOML file with the keys listen, data, tokens, allow_origins, create_spaces, log_format; flags override it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to write the log on standard error [default: text]
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Let everyone who can reach the address read and write everything
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The settings of a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder of the store.
+    pub data: PathBuf,
+    /// Who may come in; none: everyone.
+    pub tokens: Option<Vec<TokenEntry>>,
+    /// Origins of web pages that may connect, besides the server's own.
+    pub allow_origins: Vec<String>,
+    /// Whether opening an unknown space creates it.
+    pub create_spaces: bool,
+    /// How the log is written.
+    pub log_format: LogFormat,
+}
+
+/// A token and what it grants.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenEntry {
+    /// What a client sends in `hello`.
+    pub token: String,
+    /// Who it stands for.
+    pub subject: String,
+    /// The spaces it opens; none: all.
+    pub spaces: Option<Vec<String>>,
+}
+
+impl fmt::Debug for TokenEntry {
+    /// Without the token, so that no log holds it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenEntry").field("subject", &self.subject).field("spaces", &self.spaces).finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot read the configuration: {reason}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A key of the file.
+    #[error("{}: {reason}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Which key, what was found, what is allowed.
+        reason: String,
+    },
+    /// Settings that do not go together.
+    #[error(
+        "listen = {listen} can be reached from other machines, and no tokens are set: everyone could read and write everything. \
+         Set tokens in --config FILE, listen on 127.0.0.1 or [::1], or allow it with --open"
+    )]
+    Exposed {
+        /// The address.
+        listen: SocketAddr,
+    },
+}
+
+/// The keys of the file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    tokens: Option<Vec<TokenEntry>>,
+    #[serde(default)]
+    allow_origins: Vec<String>,
+    create_spaces: Option<bool>,
+    log_format: Option<LogFormat>,
+}
+
+impl Config {
+    /// Settings for a folder, otherwise the defaults.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: DEFAULT_LISTEN.parse().expect("the constant is an address"),
+            data: data.into(),
+            tokens: None,
+            allow_origins: Vec::new(),
+            create_spaces: true,
+            log_format: LogFormat::default(),
+        }
+    }
+
+    /// The settings that the command line and the file it names ask for.
+    ///
+    /// # Errors
+    /// The file cannot be read, a key in it is wrong, or the settings would expose an open server.
+    pub fn load(args: Args) -> Result<Self, ConfigError> {
+        let file = match &args.config {
+            None => File::default(),
+            Some(path) => {
+                let unreadable = |error: std::io::Error| ConfigError::Unreadable { file: path.clone(), reason: error.to_string() };
+                parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)?
+            }
+        };
+        let defaults = Self::new(DEFAULT_DATA);
+        let config = Self {
+            listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
+            data: args.data.or(file.data).unwrap_or(defaults.data),
+            tokens: file.tokens,
+            allow_origins: file.allow_origins,
+            create_spaces: file.create_spaces.unwrap_or(defaults.create_spaces),
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+        };
+        if config.tokens.is_none() && !config.listen.ip().is_loopback() && !args.open {
+            return Err(ConfigError::Exposed { listen: config.listen });
+        }
+        Ok(config)
+    }
+
+    /// The tokens as the state machine wants them.
+    pub(crate) fn grants(&self) -> Option<BTreeMap<String, Grant>> {
+        let grant = |entry: &TokenEntry| Grant { subject: entry.subject.clone(), spaces: entry.spaces.clone() };
+        let tokens = self.tokens.as_ref()?;
+        Some(tokens.iter().map(|entry| (entry.token.clone(), grant(entry))).collect())
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+    let wrong = |reason| ConfigError::File { file: path.to_owned(), reason };
+    let file: File = toml::from_str(text).map_err(|error| {
+        // The library's own display quotes the line, which may hold a token.
+        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let key = key_at(text, error.span());
+        wrong(format!("line {line}: {key}{}", error.message()))
+    })?;
+    check(&file).map_err(wrong)?;
+    Ok(file)
+}
+
+/// The key at the start of the line where the fault is, if it is a value's.
+fn key_at(text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let Some(span) = span else { return String::new() };
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    match text[start..span.start].split_once('=') {
+        Some((key, _)) => format!("{}: ", key.trim()),
+        None => String::new(),
+    }
+}
+
+fn check(file: &File) -> Result<(), String> {
+    for (i, origin) in file.allow_origins.iter().enumerate() {
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' '])) {
+            return Err(format!("allow_origins[{i}]: found \"{origin}\"; allowed is a scheme and a host, as in \"https://app.example:8443\""));
+        }
+    }
+    let Some(tokens) = &file.tokens else { return Ok(()) };
+    if tokens.is_empty() {
+        return Err("tokens: the list is empty, so nobody could come in; add one, or leave the key out to let everyone in".to_owned());
+    }
+    for (i, entry) in tokens.iter().enumerate() {
+        if !(1..=limits::TOKEN_BYTES_MAX).contains(&entry.token.len()) {
+            return Err(format!("tokens[{i}].token: found {} bytes; allowed are 1 to {}", entry.token.len(), limits::TOKEN_BYTES_MAX));
+        }
+        if let Some(first) = tokens[..i].iter().position(|other| other.token == entry.token) {
+            return Err(format!("tokens[{i}].token: the same as tokens[{first}].token; each may be given once"));
+        }
+        if entry.subject.is_empty() {
+            return Err(format!("tokens[{i}].subject: found an empty name; allowed is any other"));
+        }
+        for (j, space) in entry.spaces.iter().flatten().enumerate() {
+            if !(1..=limits::SPACE_NAME_BYTES_MAX).contains(&space.len()) {
+                return Err(format!("tokens[{i}].spaces[{j}]: found {} bytes; allowed are 1 to {}", space.len(), limits::SPACE_NAME_BYTES_MAX));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, flags: &[&str]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("s.toml");
+        std::fs::write(&file, text).expect("the file is written");
+        let args = ["syncline-server", "--config"].map(std::ffi::OsString::from);
+        let args = args.into_iter().chain([file.into_os_string()]).chain(flags.iter().map(Into::into));
+        let args = Args::try_parse_from(args).map_err(|error| error.to_string())?;
+        Config::load(args).map_err(|error| error.to_string())
+    }
+
+    fn refused(text: &str, flags: &[&str], words: &[&str]) {
+        let error = load(text, flags).expect_err(text);
+        for word in words {
+            assert!(error.contains(word), "{error:?} says {word:?}");
+        }
+        assert!(!error.contains("hunter2"), "{error:?} shows a token");
+    }
+
+    #[test]
+    fn flags_stand_over_the_file_and_the_file_over_defaults() {
+        let config = load("listen = '127.0.0.1:1'\ndata = 'here'\nlog_format = 'json'\ncreate_spaces = false", &["--listen", "[::1]:2"]);
+        let config = config.expect("good settings");
+        assert_eq!(config.listen.to_string(), "[::1]:2");
+        assert_eq!((config.data, config.log_format, config.create_spaces), ("here".into(), LogFormat::Json, false));
+        let config = load("", &[]).expect("no settings");
+        assert_eq!((config.listen.to_string().as_str(), config.data, config.create_spaces), (DEFAULT_LISTEN, DEFAULT_DATA.into(), true));
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_what_is_allowed() {
+        refused("lisen = 'a'", &[], &["s.toml", "line 1", "`lisen`", "`listen`", "`allow_origins`"]);
+        refused("\nlisten = 'here'", &[], &["line 2", "listen: "]);
+        refused("log_format = 'xml'", &[], &["log_format: ", "`xml`", "`text`", "`json`"]);
+        refused("allow_origins = ['*']", &[], &["allow_origins[0]", "*", "https://"]);
+        refused("tokens = []", &[], &["tokens", "empty"]);
+        refused("tokens = [{token = '', subject = 'a'}]", &[], &["tokens[0].token", "1 to 4096"]);
+        refused("tokens = [{token = 'hunter2', subject = ''}]", &[], &["tokens[0].subject"]);
+        refused("tokens = [{token = 'hunter2', subject = 1}]", &[], &["line 1"]);
+        refused("tokens = [{token = 'hunter2', subject = 'a'}, {token = 'hunter2', subject = 'b'}]", &[], &["tokens[1].token", "tokens[0]"]);
+        refused("", &["--listen", "7747"], &["--listen"]);
+    }
+
+    #[test]
+    fn an_open_server_stays_on_this_machine_unless_told_otherwise() {
+        refused("", &["--listen", "0.0.0.0:7747"], &["0.0.0.0:7747", "--open", "tokens"]);
+        load("", &["--listen", "0.0.0.0:7747", "--open"]).expect("it was told");
+        load("tokens = [{token = 'hunter2', subject = 'a'}]", &["--listen", "0.0.0.0:7747"]).expect("it has tokens");
+    }
+
+    #[test]
+    fn settings_are_printed_without_their_tokens() {
+        let config = load("tokens = [{token = 'hunter2', subject = 'alice'}]", &[]).expect("good settings");
+        let printed = format!("{config:?}");
+        assert!(printed.contains("alice") && !printed.contains("hunter2"), "{printed}");
+    }
+}

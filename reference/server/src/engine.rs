@@ -1,0 +1,324 @@
+//! The one thread that owns the state machine and the store.
+//!
+//! ```text
+//! wait ──▶ take what has arrived ──▶ commit ──▶ poll who has room ──▶ wait
+//! ```
+//!
+//! All that arrived while the last commit was under way shares the next one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use syncline::clock::Now;
+use syncline::message::{self, Message};
+use syncline::server::{ConnId, Input, Output, Server};
+use syncline::store::{StoreError, Transact};
+use syncline_store::SqliteStore;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{Level, debug, enabled, error, info};
+
+/// Events that wait for the engine; more make their sockets wait.
+const EVENTS_MAX: usize = 4_096;
+/// Bytes of the frames that wait for the engine; more make their sockets wait.
+const EVENTS_BYTES_MAX: usize = 64 << 20;
+/// Events that share one commit.
+const COMMIT_EVENTS_MAX: usize = 1_024;
+/// A batch is full at this many frames, or with the frame that brings it to this many bytes.
+const BATCH_FRAMES_MAX: usize = 256;
+const BATCH_BYTES: usize = 64 * 1024;
+/// What `bye` tells clients to spread their return over.
+const BYE_WAIT_MS: u64 = 2_000;
+/// How long clients have to leave when the server stops.
+const DRAIN_WAIT_MS: u64 = 2_000;
+
+/// What sockets tell the engine.
+enum Event {
+    Connect(ConnId, mpsc::Sender<Batch>),
+    /// With the part of `EVENTS_BYTES_MAX` that it takes up.
+    Frame(ConnId, Bytes, OwnedSemaphorePermit),
+    TooLarge(ConnId),
+    NotBinary(ConnId),
+    HungUp(ConnId),
+    /// The last batch is written.
+    Room(ConnId),
+    Drain,
+}
+
+/// Frames to write in one go, then perhaps the end.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) frames: Vec<Bytes>,
+    pub(crate) closing: Option<Closing>,
+}
+
+/// Why the engine closes a connection; the last frame says it in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// It was refused.
+    Refused,
+    /// The server stops.
+    Away,
+}
+
+/// The sockets' end of the engine. What is told to an engine that has stopped goes nowhere.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    events: mpsc::Sender<Event>,
+    bytes: Arc<Semaphore>,
+    next: Arc<AtomicU64>,
+}
+
+impl Engine {
+    /// Starts the thread. The receiver resolves when it has drained, and fails if it stopped before.
+    pub(crate) fn start(server: Server, store: SqliteStore) -> io::Result<(Self, oneshot::Receiver<()>)> {
+        let (events, received) = mpsc::channel(EVENTS_MAX);
+        let (drained, stopped) = oneshot::channel();
+        let core = Core { server, store, seats: BTreeMap::new(), due: BTreeSet::new(), started: Instant::now(), drain_until_ms: None, wake_ms: None };
+        let runtime = Handle::current();
+        thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            core.run(&runtime, received);
+            // Nobody listens when the caller is gone.
+            let _ = drained.send(());
+        })?;
+        Ok((Self { events, bytes: Arc::new(Semaphore::new(EVENTS_BYTES_MAX)), next: Arc::default() }, stopped))
+    }
+
+    /// A new connection, and what is to be written to it; nothing once the engine has stopped.
+    pub(crate) async fn connect(&self) -> Option<(ConnId, mpsc::Receiver<Batch>)> {
+        let id = ConnId(self.next.fetch_add(1, Ordering::Relaxed));
+        // One batch at a time: the engine sends the next when it was told that there is room.
+        let (outbox, batches) = mpsc::channel(1);
+        self.events.send(Event::Connect(id, outbox)).await.ok()?;
+        Some((id, batches))
+    }
+
+    pub(crate) async fn frame(&self, id: ConnId, frame: Bytes) {
+        let bytes = u32::try_from(frame.len()).expect("the socket refuses frames above the limit");
+        let permit = Arc::clone(&self.bytes).acquire_many_owned(bytes).await.expect("the semaphore is never closed");
+        self.tell(Event::Frame(id, frame, permit)).await;
+    }
+
+    pub(crate) async fn too_large(&self, id: ConnId) {
+        self.tell(Event::TooLarge(id)).await;
+    }
+
+    pub(crate) async fn not_binary(&self, id: ConnId) {
+        self.tell(Event::NotBinary(id)).await;
+    }
+
+    pub(crate) async fn room(&self, id: ConnId) {
+        self.tell(Event::Room(id)).await;
+    }
+
+    pub(crate) async fn hung_up(&self, id: ConnId) {
+        self.tell(Event::HungUp(id)).await;
+    }
+
+    pub(crate) async fn drain(&self) {
+        self.tell(Event::Drain).await;
+    }
+
+    async fn tell(&self, event: Event) {
+        // It fails only once the engine has stopped, and then nobody is to be told.
+        let _ = self.events.send(event).await;
+    }
+}
+
+struct Core {
+    server: Server,
+    store: SqliteStore,
+    seats: BTreeMap<ConnId, Seat>,
+    /// Connections to poll after the commit.
+    due: BTreeSet<ConnId>,
+    started: Instant,
+    /// Set when the server stops: new connections are turned away, and this is the end of the old ones.
+    drain_until_ms: Option<u64>,
+    /// When the state machine is due, as of the last wait or tick. Under load there may be no wait for long.
+    wake_ms: Option<u64>,
+}
+
+/// A connection, as the engine knows it.
+struct Seat {
+    outbox: mpsc::Sender<Batch>,
+    /// The last batch is written: the next may be sent.
+    room: bool,
+}
+
+impl Core {
+    fn run(mut self, runtime: &Handle, mut events: mpsc::Receiver<Event>) {
+        loop {
+            let first = match events.try_recv() {
+                Ok(event) => Some(event),
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => match self.wait(runtime, &mut events) {
+                    Ok(event) => event,
+                    Err(Disconnected) => return,
+                },
+            };
+            self.turn(first, &mut events);
+            let over = self.drain_until_ms.is_some_and(|until_ms| self.seats.is_empty() || until_ms <= self.now().mono_ms);
+            if over {
+                return;
+            }
+        }
+    }
+
+    /// The next event, or nothing when it is time to wake.
+    fn wait(&mut self, runtime: &Handle, events: &mut mpsc::Receiver<Event>) -> Result<Option<Event>, Disconnected> {
+        self.wake_ms = self.server.next_wake();
+        let Some(wake_ms) = self.wake_ms.into_iter().chain(self.drain_until_ms).min() else {
+            return events.blocking_recv().map(Some).ok_or(Disconnected);
+        };
+        let wait = Duration::from_millis(wake_ms.saturating_sub(self.now().mono_ms));
+        match runtime.block_on(async { timeout(wait, events.recv()).await }) {
+            Ok(event) => event.map(Some).ok_or(Disconnected),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// One transaction, and what it leads to.
+    fn turn(&mut self, first: Option<Event>, events: &mut mpsc::Receiver<Event>) {
+        let now = self.now();
+        if self.wake_ms.is_some_and(|wake_ms| wake_ms <= now.mono_ms) {
+            self.handle(now, Input::Tick);
+            self.wake_ms = self.server.next_wake();
+        }
+        let more = std::iter::from_fn(|| events.try_recv().ok());
+        for event in first.into_iter().chain(more).take(COMMIT_EVENTS_MAX) {
+            self.take(event);
+        }
+        match self.store.commit() {
+            Ok(()) => self.server.committed(),
+            Err(error) => self.roll_back(&error),
+        }
+        self.due.extend(self.server.take_ready());
+        let now = self.now();
+        for id in std::mem::take(&mut self.due) {
+            self.poll(now, id);
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            // The socket sees its end of the outbox close.
+            Event::Connect(..) if self.drain_until_ms.is_some() => {}
+            Event::Connect(id, outbox) => {
+                self.seats.insert(id, Seat { outbox, room: true });
+                self.handle(now, Input::Connect(id));
+            }
+            Event::Frame(id, frame, _permit) => {
+                log_opens(id, &frame);
+                self.handle(now, Input::Frame(id, &frame));
+            }
+            Event::TooLarge(id) => self.handle(now, Input::TooLarge(id)),
+            Event::NotBinary(id) => self.handle(now, Input::NotBinary(id)),
+            Event::HungUp(id) => {
+                self.seats.remove(&id);
+                self.handle(now, Input::HungUp(id));
+            }
+            Event::Room(id) => {
+                if let Some(seat) = self.seats.get_mut(&id) {
+                    seat.room = true;
+                    self.due.insert(id);
+                }
+            }
+            Event::Drain => {
+                self.drain_until_ms = Some(now.mono_ms + DRAIN_WAIT_MS);
+                self.handle(now, Input::Drain { wait_ms: BYE_WAIT_MS });
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Now, input: Input) {
+        if let Err(error) = self.server.handle(now, &mut self.store, input) {
+            self.roll_back(&error);
+        }
+    }
+
+    /// Undoes the open transaction. The sessions in it are told to come back; nobody else notices.
+    fn roll_back(&mut self, error: &StoreError) {
+        error!(%error, "the store failed; the sessions it failed are told to try again");
+        self.store.rollback();
+        self.server.rolled_back();
+    }
+
+    /// Gives the connection a batch, if it has room for one.
+    fn poll(&mut self, now: Now, id: ConnId) {
+        let Some(seat) = self.seats.get_mut(&id).filter(|seat| seat.room) else { return };
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        while batch.frames.len() < BATCH_FRAMES_MAX && bytes < BATCH_BYTES {
+            match self.server.poll(now, &self.store, id) {
+                Ok(Some(Output::Frame(frame))) => {
+                    log_errors(id, &frame);
+                    bytes += frame.len();
+                    batch.frames.push(Bytes::from_owner(frame));
+                }
+                Ok(Some(Output::Close)) => {
+                    batch.closing = Some(if self.drain_until_ms.is_some() { Closing::Away } else { Closing::Refused });
+                    break;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    error!(connection = id.0, %error, "the store cannot be read for a connection");
+                    batch.closing = Some(Closing::Refused);
+                    break;
+                }
+            }
+        }
+        if batch.frames.is_empty() && batch.closing.is_none() {
+            return;
+        }
+        seat.room = false;
+        // It fails only if the socket is gone, which `HungUp` is about to say.
+        let _ = seat.outbox.try_send(batch);
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { wall_ms: millis(wall), mono_ms: millis(self.started.elapsed()) }
+    }
+}
+
+/// The sockets are gone, and the server with them.
+struct Disconnected;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Logs which spaces a connection opens. Only at level debug: it reads the frame a second time.
+fn log_opens(id: ConnId, frame: &[u8]) {
+    if !enabled!(Level::DEBUG) {
+        return;
+    }
+    let Ok(frame) = message::decode_frame(frame, |_| 0) else { return };
+    for message in frame.messages {
+        if let Message::Open(open) = message {
+            debug!(connection = id.0, channel = frame.channel, space = open.space, replica = %open.replica, "open");
+        }
+    }
+}
+
+/// Logs the errors that a connection is sent. Frames of errors are short; the others are not read for it.
+fn log_errors(id: ConnId, frame: &[u8]) {
+    const ERROR_FRAME_BYTES_MAX: usize = 320;
+    if frame.len() > ERROR_FRAME_BYTES_MAX || !enabled!(Level::INFO) {
+        return;
+    }
+    let Ok(frame) = message::decode_frame(frame, |_| 0) else { return };
+    for message in frame.messages {
+        if let Message::Error(error) = message {
+            info!(connection = id.0, channel = frame.channel, code = error.code.name(), detail = error.detail, text = error.text, "refused");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Opening a file: whose it is, whether it is whole, and that nobody else has it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+
+use crate::entry;
+
+/// The version of the layout that this code writes, and the newest that it reads.
+pub const FORMAT: i64 = 1;
+
+/// SQLite's `application_id` of our files: "sync".
+const APPLICATION: i64 = 0x7379_6e63;
+/// How long an opener waits for another process to let go of the file.
+const BUSY_WAIT: Duration = Duration::from_millis(200);
+/// What a connection keeps of the file in memory, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+/// The write-ahead log is cut back to this after a checkpoint.
+const LOG_KEPT_BYTES: i64 = 16 << 20;
+
+/// Whose store a file is; a file of one kind does not open as the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A server's: spaces and their logs.
+    Server,
+    /// A client's: one replica.
+    Client,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a file was not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the file.
+    #[error("{}: another process has this store open; stop it, or choose another file", .path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later release wrote the file.
+    #[error("{}: the store has format {found}, this release reads up to {FORMAT}; use the release that wrote it, or a later one", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// The file is the other kind of store.
+    #[error("{}: this is the store of a {found}, not of a {wanted}", .path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What was asked for.
+        wanted: Kind,
+    },
+    /// The file is a database of something else.
+    #[error("{}: this is not a Syncline store", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what was written to it.
+    #[error("{}: the store is damaged ({found}) and was not opened; restore it from a backup", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was met first.
+        found: String,
+    },
+    /// The file cannot be read and written.
+    #[error("{}: cannot open the store for writing: {reason}", .path.display())]
+    Inaccessible {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// A connection to the store at the path, that no other process can open until it is dropped.
+pub(crate) fn open(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
+    let say = |error| explain(path, &error);
+    let connection = connect(path).map_err(say)?;
+    check_owner(&connection, path, kind)?;
+    check_whole(&connection, path)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // Without SQLITE_OPEN_URI: a path is a path, whatever it looks like.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    // Exclusive before the first access: the lock is taken then and kept. It goes with the process, however that ends.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
+    connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+    Ok(connection)
+}
+
+/// Checks that the file is a store of the kind, or makes an empty one into it.
+fn check_owner(connection: &Connection, path: &Path, kind: Kind) -> Result<(), OpenError> {
+    let say = |error| explain(path, &error);
+    let path = || path.to_owned();
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(say)?;
+    if tables == 0 {
+        return create(connection, kind).map_err(say);
+    }
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(say)?;
+    if application != APPLICATION {
+        return Err(OpenError::Foreign { path: path() });
+    }
+    let meta = |name: &str| connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0)).optional();
+    let format = meta("format").map_err(say)?.and_then(|format| format.parse().ok());
+    let Some(format) = format else {
+        return Err(OpenError::Damaged { path: path(), found: "it does not say which format it has".to_owned() });
+    };
+    if format > FORMAT {
+        return Err(OpenError::Newer { path: path(), found: format });
+    }
+    let found = meta("kind").map_err(say)?.unwrap_or_default();
+    if found != kind.name() {
+        return Err(OpenError::OtherKind { path: path(), found, wanted: kind });
+    }
+    Ok(())
+}
+
+fn create(connection: &Connection, kind: Kind) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE;
+         PRAGMA application_id = {APPLICATION};
+         CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+         CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+         INSERT INTO meta(name, value) VALUES('format', '{FORMAT}'), ('kind', '{kind}');
+         COMMIT"
+    ))
+}
+
+/// Reads the whole file once: its pages by SQLite's own check, its values by their checksums.
+fn check_whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let say = |error| explain(path, &error);
+    let damaged = |found: String| Err(OpenError::Damaged { path: path.to_owned(), found });
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(say)?;
+    if found != "ok" {
+        return damaged(found);
+    }
+    let mut statement = connection.prepare("SELECT key, value FROM kv").map_err(say)?;
+    let mut rows = statement.query([]).map_err(say)?;
+    while let Some(row) = rows.next().map_err(say)? {
+        if entry(row).map_err(say)?.is_none() {
+            return damaged("a value does not match its checksum".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, found: error.to_string() },
+        _ => OpenError::Inaccessible { path, reason: error.to_string() },
+    }
+}

@@ -1,0 +1,182 @@
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use syncline::store::{Store, Transact};
+use tempfile::TempDir;
+
+use crate::{Kind, OpenError, SqliteStore};
+
+/// Bytes of a page of SQLite's file.
+const PAGE: usize = 4_096;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.db");
+    (folder, path)
+}
+
+fn open(path: &PathBuf) -> SqliteStore {
+    SqliteStore::open(path, Kind::Server).expect("the store opens")
+}
+
+fn refused(path: &PathBuf) -> OpenError {
+    SqliteStore::open(path, Kind::Server).expect_err("the store is refused")
+}
+
+/// A committed store of many values, closed.
+fn filled(path: &PathBuf) {
+    let mut store = open(path);
+    for i in 0..2_000u32 {
+        store.put(&i.to_be_bytes(), &[0x5a; 100]).expect("put");
+    }
+    store.commit().expect("commit");
+}
+
+fn keys(store: &SqliteStore, from: &[u8], to: &[u8], limit: usize) -> Vec<Vec<u8>> {
+    store.scan(from, to, limit).expect("scan").into_iter().map(|(key, _)| key).collect()
+}
+
+#[test]
+fn what_is_committed_is_there_after_reopening() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    store.put(b"a", b"1").expect("put");
+    store.put(b"empty", b"").expect("put");
+    store.commit().expect("commit");
+    store.put(b"b", b"2").expect("put");
+    drop(store);
+
+    let store = open(&path);
+    assert_eq!(store.get(b"a"), Ok(Some(b"1".to_vec())));
+    assert_eq!(store.get(b"empty"), Ok(Some(Vec::new())));
+    assert_eq!(store.get(b"b"), Ok(None), "never committed");
+}
+
+#[test]
+fn reads_see_staged_writes_until_they_are_rolled_back() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    store.put(b"a", b"1").expect("put");
+    store.commit().expect("commit");
+    store.put(b"a", b"2").expect("put");
+    store.delete_range(b"x", b"z").expect("delete");
+    assert_eq!(store.get(b"a"), Ok(Some(b"2".to_vec())));
+    store.rollback();
+    assert_eq!(store.get(b"a"), Ok(Some(b"1".to_vec())));
+    store.delete(b"a").expect("delete");
+    assert_eq!(store.get(b"a"), Ok(None));
+    store.commit().expect("commit");
+    assert_eq!(store.get(b"a"), Ok(None));
+}
+
+#[test]
+fn a_scan_ascends_by_unsigned_bytes_within_its_bounds() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    for key in [&b"b"[..], b"\xff", b"a\x00", b"a", b"\x00", b"ab"] {
+        store.put(key, b"").expect("put");
+    }
+    assert_eq!(keys(&store, b"", b"\xff\xff", 99), [&b"\x00"[..], b"a", b"a\x00", b"ab", b"b", b"\xff"]);
+    assert_eq!(keys(&store, b"a", b"b", 99), [&b"a"[..], b"a\x00", b"ab"]);
+    assert_eq!(keys(&store, b"a", b"b", 1), [b"a"]);
+    assert_eq!(keys(&store, b"b", b"a", 99), Vec::<Vec<u8>>::new());
+    store.delete_range(b"a", b"b").expect("delete");
+    assert_eq!(keys(&store, b"", b"\xff\xff", usize::MAX), [&b"\x00"[..], b"b", b"\xff"]);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_lets_go() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    let error = refused(&path);
+    assert_eq!(error, OpenError::Locked { path: path.clone() });
+    assert!(error.to_string().contains("a.db"), "{error}");
+    drop(store);
+    open(&path);
+}
+
+#[test]
+fn the_other_kind_is_refused() {
+    let (_folder, path) = folder();
+    drop(open(&path));
+    let error = SqliteStore::open(&path, Kind::Client).expect_err("a server's store");
+    assert_eq!(error, OpenError::OtherKind { path, found: "server".to_owned(), wanted: Kind::Client });
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let (_folder, path) = folder();
+    drop(open(&path));
+    Connection::open(&path).and_then(|file| file.execute_batch("UPDATE meta SET value = '2' WHERE name = 'format'")).expect("an edit");
+    assert_eq!(refused(&path), OpenError::Newer { path, found: 2 });
+}
+
+#[test]
+fn a_database_of_something_else_is_refused_and_left_alone() {
+    let (_folder, path) = folder();
+    Connection::open(&path).and_then(|file| file.execute_batch("CREATE TABLE theirs(a)")).expect("a database");
+    assert_eq!(refused(&path), OpenError::Foreign { path });
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_named() {
+    let (folder, _) = folder();
+    let path = folder.path().join("missing").join("a.db");
+    assert!(matches!(refused(&path), OpenError::Inaccessible { path: named, .. } if named == path));
+}
+
+#[test]
+fn any_damaged_page_is_refused() {
+    let (_folder, path) = folder();
+    filled(&path);
+    let whole = fs::read(&path).expect("the file");
+    assert!(whole.len() > 100_000, "several pages");
+    let is_refused = |damaged: Vec<u8>, what: &str| {
+        fs::write(&path, damaged).expect("write");
+        assert!(matches!(refused(&path), OpenError::Damaged { .. }), "{what}");
+    };
+    let pages = (PAGE..whole.len()).step_by(PAGE).filter(|at| whole[*at..][..PAGE].contains(&0x5a));
+    for at in pages.step_by(7) {
+        let mut damaged = whole.clone();
+        damaged[at..][..PAGE].iter_mut().filter(|byte| **byte == 0x5a).for_each(|byte| *byte ^= 0x10);
+        is_refused(damaged, "values of one page changed");
+    }
+    is_refused([b"x", &whole[1..]].concat(), "header changed");
+    is_refused(whole[..whole.len() - PAGE].to_vec(), "cut short");
+    fs::write(&path, &whole).expect("write");
+    open(&path);
+}
+
+#[test]
+fn a_value_changed_behind_our_back_is_not_served() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    store.put(b"a", b"1").expect("put");
+    store.commit().expect("commit");
+    store.connection.execute("UPDATE kv SET value = x'0000000032'", []).expect("an edit");
+    assert!(store.get(b"a").is_err());
+    assert!(store.scan(b"", b"z", 9).is_err());
+}
+
+#[test]
+fn a_full_disk_fails_the_transaction_and_nothing_else() {
+    let (_folder, path) = folder();
+    filled(&path);
+    let mut store = open(&path);
+    let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("pages");
+    store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).expect("a limit");
+
+    let failed = (0..1_000u32).map(|i| store.put(&[b"new", &i.to_be_bytes()[..]].concat(), &[1; 1_000])).find_map(Result::err);
+    assert!(failed.expect("the limit is met").to_string().contains("full"));
+    // Whether SQLite rolled back or not, nothing is written outside a transaction, and nothing half.
+    assert!(store.put(b"later", b"").is_err());
+    assert!(store.commit().is_err());
+    store.rollback();
+    assert_eq!(keys(&store, b"new", b"nex", 9), Vec::<Vec<u8>>::new());
+    assert_eq!(store.get(&7u32.to_be_bytes()), Ok(Some(vec![0x5a; 100])), "reads keep working");
+
+    store.connection.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).expect("room");
+    store.put(b"new", b"").expect("put");
+    store.commit().expect("commit");
+}
