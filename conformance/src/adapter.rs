@@ -14,6 +14,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// What an implementation did.
 #[derive(Debug, Clone)]
+#[allow(missing_docs)] // peer and conn as in the README
 pub enum Output {
     /// It sent a frame.
     Frame { peer: String, conn: String, bytes: Vec<u8> },
@@ -97,7 +98,9 @@ impl Adapter {
         if object.get("id").and_then(Value::as_u64) != Some(id) {
             return Err(Trouble::Adapter(format!("the reply to {verb} has another id")));
         }
-        if let Some(error) = object.get("error") {
+        // A reply that is `ok` may name an error as its result: a vector's.
+        if object.get("ok") != Some(&Value::Bool(true)) {
+            let error = object.get("error").cloned().unwrap_or_default();
             return Err(Trouble::Adapter(format!("{verb}: {}", error.as_str().unwrap_or("an error without a text"))));
         }
         self.wake = object.get("wake").and_then(Value::as_u64);

@@ -111,7 +111,7 @@ impl Rulebook {
     fn schema(&self, items: &[Item]) -> Result<(), Trouble> {
         let Some(schema) = &self.schema else { return Ok(()) };
         let array = ciborium::Value::Array(items.iter().map(to_ciborium).collect());
-        let mut validator = CBORValidator::new(schema, array, None);
+        let mut validator = CBORValidator::new(schema, array.into(), None);
         validator.validate().map_err(|error| {
             let frame = items.iter().map(print).collect::<Vec<_>>().join(", ");
             let error: String = error.to_string().lines().take(3).collect::<Vec<_>>().join("; ");

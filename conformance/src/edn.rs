@@ -10,6 +10,7 @@ pub enum Expr {
     /// An array; an elision at its end stands for any rest.
     Array(Vec<Expr>),
     /// A map; with `rest`, other keys may follow.
+    #[allow(missing_docs)]
     Map { pairs: Vec<(Expr, Expr)>, rest: bool },
     /// `...`: anything.
     Elision,

@@ -251,7 +251,7 @@ def frames():
     ok("change-with-origin", "IDENT-14", 1, [8, 3, R1, 2, [5, 1], row, {0: [R2, 7, LINK]}])
     ok("void", "IDENT-23", 1, void)
     ok("states", "SYNC-8", 1, states)
-    ok("states-empty", "SYNC-25", 1, [9, True, 0, HIST])
+    ok("states-empty", "SYNC-26", 1, [9, True, 0, HIST])
     ok("states-not-last", "SYNC-8", 1, [9, False, 2, HIST, [R1, 5, row]])
     ok("states-of-two-authors", "SYNC-12", 1, [9, True, 3, HIST, [R1, 5, row], [R2, [5, 1], [["todos", "t2"], DONE, UNDEFINED]]])
     ok("states-outcome-accepted", "SYNC-11", 1, [9, True, 2, HIST, [-3, 1, LINK, 0, 0, None]])

@@ -327,7 +327,7 @@ pub(crate) fn read_row(r: &mut Reader, base_ms: u64, reading: Option<Reading>) -
 }
 
 /// MODEL-5, MODEL-6
-pub(crate) fn in_order<T: PartialOrd>(at: usize, before: Option<T>, this: T) -> Result<(), CodecError> {
+fn in_order<T: PartialOrd>(at: usize, before: Option<T>, this: T) -> Result<(), CodecError> {
     match before {
         Some(before) if before >= this => Err(CodecError { at, fault: Fault::Schema("ascending order, each once") }),
         _ => Ok(()),

@@ -112,10 +112,7 @@ impl Ord for Value {
             (Self::Bytes(a), Self::Bytes(b)) => a.cmp(b),
             (Self::Text(a), Self::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
             (Self::Array(a), Self::Array(b)) => a.cmp(b),
-            (Self::Map(a), Self::Map(b)) => {
-                let pairs = |map: &'_ ValueMap| map.0.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>();
-                pairs(a).cmp(&pairs(b))
-            }
+            (Self::Map(a), Self::Map(b)) => a.0.cmp(&b.0),
             (a, b) => a.rank().cmp(&b.rank()),
         }
     }

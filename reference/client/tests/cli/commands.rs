@@ -213,3 +213,20 @@ fn watch_shows_changes_and_holds_the_store() {
     writer.sync(&server);
     assert_eq!(watch.line(), "todos/t1 deleted");
 }
+
+#[test]
+fn a_server_that_asks_for_a_token_gets_it() {
+    let [home, replica] = [(); 2].map(|()| Replica::new());
+    let token = "a-token-of-more-than-sixteen-bytes";
+    let tokens = home.path("tokens.toml");
+    std::fs::write(&tokens, format!("[[tokens]]\ntoken = \"{token}\"\nsubject = \"ann\"\n")).expect("the folder is ours");
+    let server = Server::start(&home.path("data"), &["--config", tokens.to_str().expect("a path of ours is text")]);
+    replica.ok(&["put", "c/1", "--server", &server.url]);
+    let complaint = replica.fails(1, &["sync"]);
+    assert!(complaint.starts_with("error: the server refused: unauthorized"), "{complaint}");
+    let status = replica.json(&["status", "--token", "another-token-of-sixteen-bytes"]);
+    assert_eq!([&status["in_sync"], &status["pending"]], [&json!(false), &json!(1)]);
+    assert_eq!(replica.json(&["sync", "--token", token])["position"], 1);
+    let status = replica.ok(&["status", "--token", token]);
+    assert!(status.starts_with("state        in sync\n"), "{status}");
+}

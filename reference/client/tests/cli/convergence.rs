@@ -10,13 +10,16 @@ use crate::harness::{Replica, Server, ran};
 fn replicas_that_wrote_apart_end_equal() {
     let [home, a, b, c] = [(); 4].map(|()| Replica::new());
     let server = Server::start(&home.path(""), &[]);
-    let packages = packages();
-    assert!(packages.len() >= 300, "this workspace has {} packages", packages.len());
+    let (packages, targets) = packages();
+    let count = packages.len() + targets.len();
+    assert!(count >= 300, "this workspace has {count} packages and targets");
+    for (collection, records) in [("packages", &packages), ("targets", &targets)] {
+        std::fs::write(a.path("lines.ndjson"), lines(records)).expect("the folder is ours");
+        let imported = a.ok(&["import", "lines.ndjson", "--collection", collection, "--id", "id"]);
+        assert!(imported.contains(&format!("read {} records", records.len())), "{imported}");
+    }
     let ids: Vec<String> =
         packages.iter().map(|package| format!("packages/{}", package["id"].as_str().expect("cargo names its packages"))).collect();
-    std::fs::write(a.path("packages.ndjson"), lines(&packages)).expect("the folder is ours");
-    let imported = a.ok(&["import", "packages.ndjson", "--collection", "packages", "--id", "id"]);
-    assert!(imported.contains(&format!("read {} records", packages.len())), "{imported}");
     for replica in [&a, &b, &c] {
         replica.sync(&server);
     }
@@ -33,7 +36,7 @@ fn replicas_that_wrote_apart_end_equal() {
     }
 
     let exports = [&a, &b, &c].map(|replica| replica.ok(&["export"]));
-    assert_eq!(exports[0].lines().count(), packages.len() - 5);
+    assert_eq!(exports[0].lines().count(), count - 5);
     assert!(exports[0] == exports[1] && exports[1] == exports[2], "the exports differ");
     let statuses = [&a, &b, &c].map(|replica| replica.json(&["status"]));
     for status in &statuses {
@@ -51,21 +54,29 @@ fn replicas_that_wrote_apart_end_equal() {
     assert_eq!(copy.ok(&["export"]), exports[0]);
 }
 
-/// The packages that this workspace is built of, each flat.
-fn packages() -> Vec<Value> {
+/// The packages that this workspace is built of, and their targets, each flat.
+fn packages() -> (Vec<Value>, Vec<Value>) {
     let mut metadata = Command::new(env!("CARGO"));
     metadata.args(["metadata", "--format-version", "1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let metadata: Value = serde_json::from_str(&ran(metadata).out).expect("cargo writes JSON");
     let packages = metadata["packages"].as_array().expect("cargo lists packages");
-    packages.iter().map(flat).collect()
+    (packages.iter().map(package).collect(), packages.iter().flat_map(targets).collect())
 }
 
-fn flat(package: &Value) -> Value {
-    let names = ["name", "version", "id", "license", "edition", "description", "repository", "rust_version"];
+fn package(package: &Value) -> Value {
+    let names = ["name", "version", "id", "license", "edition", "description", "repository", "rust_version", "keywords"];
     let mut fields: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), package[name].clone())).collect();
     fields.insert("dependencies".into(), package["dependencies"].as_array().map_or(0, Vec::len).into());
-    fields.insert("keywords".into(), package["keywords"].clone());
     Value::Object(fields)
+}
+
+fn targets(package: &Value) -> Vec<Value> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let target = |target: &Value| {
+        let id = format!("{}@{}/{}/{}", text(&package["name"]), text(&package["version"]), text(&target["kind"][0]), text(&target["name"]));
+        json!({ "id": id, "package": package["id"], "edition": target["edition"], "test": target["test"], "kind": target["kind"] })
+    };
+    package["targets"].as_array().map(|all| all.iter().map(target).collect()).unwrap_or_default()
 }
 
 fn lines(values: &[Value]) -> String {

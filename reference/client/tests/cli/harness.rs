@@ -154,7 +154,7 @@ impl Server {
     /// Starts a server on a free port over what `folder` holds.
     pub fn start(folder: &Path, extra: &[&str]) -> Self {
         let mut command = Command::new(server_binary());
-        command.args(["--listen", "127.0.0.1:0", "--store"]).arg(folder.join("server.db")).args(extra);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(extra);
         let process = Running::start(command);
         let url = loop {
             let line = process.line();

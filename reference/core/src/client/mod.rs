@@ -164,7 +164,10 @@ pub struct Client {
     head: Option<u64>,
     /// The position at which a mark was last found equal. (SYNC-20)
     verified: Option<u64>,
+    /// When base was last reset because of a mark. (SYNC-22)
     reset_ms: Option<u64>,
+    /// Whether the last mark differed and no reset was allowed.
+    mismatched: bool,
     told_in_sync: bool,
 }
 
@@ -196,6 +199,7 @@ impl Client {
             head: None,
             verified: None,
             reset_ms: None,
+            mismatched: false,
             told_in_sync: false,
         })
     }
@@ -209,7 +213,7 @@ impl Client {
             Input::Connected => self.connected(now),
             Input::Frame(bytes) => self.frame(now, store, bytes)?,
             Input::HungUp => self.hung_up(now, 0),
-            Input::Tick => self.tick(now),
+            Input::Tick => self.tick(now, store)?,
         }
         self.tell_in_sync();
         self.wake();
@@ -455,7 +459,7 @@ impl Client {
         Ok(())
     }
 
-    fn tick(&mut self, now: Now) {
+    fn tick(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
         match &self.state {
             State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(),
             State::Idle | State::Waiting { .. } | State::Connecting => {}
@@ -466,8 +470,10 @@ impl Client {
                 self.ping = Some((self.pings, now));
                 self.send(now, 0, &[Message::Ping(self.pings)], 0);
             }
+            State::Streaming(_) => self.retry_reset(now, store)?,
             _ => {}
         }
+        Ok(())
     }
 
     /// When the connection is given up unless something arrives.
@@ -491,7 +497,8 @@ impl Client {
             State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
             State::AwaitOpened { .. } | State::Streaming(_) => {
                 let ping = self.sent_ms + limits::PING_INTERVAL_MS;
-                self.deadline_ms().map_or(ping, |due| due.min(ping))
+                let reset = self.reset_due_ms().filter(|_| self.mismatched);
+                [self.deadline_ms(), reset].into_iter().flatten().fold(ping, u64::min)
             }
         };
         self.outputs.push_back(Output::WakeAt(at));

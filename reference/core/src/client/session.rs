@@ -438,27 +438,43 @@ impl Client {
         // SYNC-20
         if self.base.fingerprint(store)?.wire() == mark.fingerprint {
             self.verified = Some(mark.position);
+            self.mismatched = false;
             return Ok(true);
         }
         self.verified = None;
         self.differs(now, store)
     }
 
-    /// SYNC-22: one reset by itself, then the application is told.
+    /// SYNC-22: one reset by itself, then the application is told, and the next waits its time.
     fn differs(&mut self, now: Now, store: &mut dyn Store) -> Result<bool, StoreError> {
         if self.reset_due_ms().is_some_and(|due| due > now.mono_ms) {
+            self.mismatched = true;
             self.event(Event::Mismatch);
             return Ok(true);
         }
-        self.reset_ms = Some(now.mono_ms);
-        self.outbox.identity.cursor = None;
-        self.outbox.save(store)?;
+        self.forget_cursor(now, store)?;
         Ok(false)
     }
 
+    fn forget_cursor(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.mismatched = false;
+        self.reset_ms = Some(now.mono_ms);
+        self.outbox.identity.cursor = None;
+        self.outbox.save(store)
+    }
+
     /// When the next automatic reset is allowed, where one was made.
-    fn reset_due_ms(&self) -> Option<u64> {
+    pub(super) fn reset_due_ms(&self) -> Option<u64> {
         self.reset_ms.map(|at| at + limits::RESET_INTERVAL_MS)
+    }
+
+    /// Resets once more where the fingerprints still differ and the time has come. (SYNC-22)
+    pub(super) fn retry_reset(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        if self.mismatched && self.reset_due_ms().is_some_and(|due| due <= now.mono_ms) {
+            self.forget_cursor(now, store)?;
+            self.reopen(now);
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome,
 };
-use crate::change::{Change, Cursor, Pushed, RecordName, expect_items, in_order, read_fixed, read_name, read_row, read_seq, read_stamp};
+use crate::change::{Change, Cursor, Pushed, RecordName, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Major, Reader};
 use crate::hash::Link;
@@ -37,7 +37,7 @@ impl std::error::Error for WireError {}
 impl From<CodecError> for WireError {
     /// CODEC-12, CODEC-13
     fn from(error: CodecError) -> Self {
-        let code = if error.fault.is_canonical_only() { Code::NOT_CANONICAL } else { Code::MALFORMED };
+        let code = if error.fault.canonical_only() { Code::NOT_CANONICAL } else { Code::MALFORMED };
         Self { code, detail: None, text: error.to_string() }
     }
 }
@@ -150,35 +150,31 @@ impl Fields<'_, '_> {
             return Ok(());
         }
         let at = self.r.position();
-        if self.left > 1 || self.r.peek()? != Major::Map {
-            self.r.clone().skip_item()?;
+        if self.left > 1 {
             return Err(CodecError { at, fault: Fault::Schema("no more fields than the schema has") }.into());
         }
         let pairs = self.r.map()?;
         if pairs == 0 {
             return Err(CodecError { at, fault: Fault::Schema("no empty extension map") }.into());
         }
-        // The whole map is checked before a key of it is judged.
-        let mut judged = Ok(());
-        let mut before: &[u8] = &[];
+        let mut before = None;
         for _ in 0..pairs {
             let at = self.r.position();
-            let encoded = self.r.clone().skip_item()?;
             let key = self.r.int()?;
-            if encoded <= before {
+            if before.is_some_and(|before| key_place(before) >= key_place(key)) {
                 return Err(CodecError { at, fault: Fault::KeyOrder }.into());
             }
-            before = encoded;
+            before = Some(key);
             if known(key, self.r)? {
                 continue;
             }
-            self.r.skip_item()?;
             if key < 0 {
                 let text = format!("byte {at}: extension key {key} is not known");
-                judged = judged.and(Err(WireError { code: Code::CRITICAL_EXTENSION, detail: None, text }));
+                return Err(WireError { code: Code::CRITICAL_EXTENSION, detail: None, text });
             }
+            self.r.skip_item()?;
         }
-        judged
+        Ok(())
     }
 
     fn within(&mut self, allowed: std::ops::RangeInclusive<u64>, expected: &'static str) -> Result<u64, CodecError> {
@@ -259,10 +255,9 @@ impl Fields<'_, '_> {
         if self.r.is_null() {
             return self.r.null().map(|()| None);
         }
-        let items = expect_items(self.r, 2..=3)?;
-        let (position, history) = (self.r.uint()?, self.history()?);
-        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
-        Ok(Some(Cursor { position, history, staged }))
+        // A staged position is a form that no agreed profile has. (PROFILE-3)
+        expect_items(self.r, 2..=2)?;
+        Ok(Some(Cursor { position: self.r.uint()?, history: self.history()?, staged: None }))
     }
 
     fn opened(&mut self) -> Result<Opened, CodecError> {
@@ -321,12 +316,12 @@ impl Fields<'_, '_> {
         }
         let at = self.r.position();
         match (self.r.int()?, items) {
-            (-2, 4) => Ok(Item::Settled { author: self.replica()?, seq: self.r.uint()?, link: self.link()? }),
             (-3, 6) => {
                 let (seq, link, code) = (read_seq(self.r)?, self.link()?, Code(self.r.uint()?));
                 Ok(Item::Outcome(Outcome { seq, link, code, class: self.class()?, detail: self.detail()? }))
             }
             (-4, _) => self.lives(items - 1, base_ms),
+            // Also the items of other profiles. (PROFILE-3)
             _ => Err(CodecError { at, fault: Fault::Schema("an item of the agreed profiles") }),
         }
     }
@@ -335,11 +330,9 @@ impl Fields<'_, '_> {
         let author = self.replica()?;
         let reading = read_stamp(self.r, base_ms)?;
         let mut rows = Vec::new();
+        // Rows of states stand in any order.
         for _ in 2..items {
-            let at = self.r.position();
-            let (row, _) = read_row(self.r, base_ms, None)?;
-            in_order(at, rows.last().map(|before: &crate::change::Row| &before.record), &row.record)?;
-            rows.push(row);
+            rows.push(read_row(self.r, base_ms, None)?.0);
         }
         if rows.is_empty() {
             return self.r.fault(Fault::Schema("a row"));
@@ -352,7 +345,6 @@ impl Fields<'_, '_> {
         for _ in 0..rows {
             let at = self.r.position();
             let (row, _) = read_row(self.r, base_ms, None)?;
-            in_order(at, lives.last().map(|(before, _)| before), &row.record)?;
             if !row.ops.is_empty() {
                 return Err(CodecError { at, fault: Fault::Schema("a row without columns") });
             }
@@ -374,6 +366,11 @@ impl Fields<'_, '_> {
         })?;
         Ok(Message::Mark(Mark { position, history, fingerprint, backed_up }))
     }
+}
+
+/// The place of a key in the order of encodings: 0, 1, 2 … and then -1, -2, -3 … (CODEC-5)
+fn key_place(key: i64) -> (bool, u64) {
+    (key < 0, key.unsigned_abs())
 }
 
 const _: () = assert!(INT_MAX as u64 > MS_MAX, "a time is an integer of the codec");

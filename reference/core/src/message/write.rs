@@ -171,7 +171,8 @@ fn write_error(w: &mut Writer, error: &ErrorMessage) {
     w.uint(error.class.code());
     write_detail(w, error.detail);
     // LIMIT-7
-    w.text(&error.text[..error.text.floor_char_boundary(ERROR_TEXT_BYTES_MAX)]);
+    let end = (0..=ERROR_TEXT_BYTES_MAX.min(error.text.len())).rev().find(|end| error.text.is_char_boundary(*end));
+    w.text(&error.text[..end.unwrap_or(0)]);
 }
 
 fn write_states(w: &mut Writer, states: &States, base_ms: u64) {

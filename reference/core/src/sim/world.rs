@@ -1,6 +1,6 @@
 //! The world of a run: nodes, links, disks and clocks.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::change::{Change, RecordName};
 use crate::client::{self, Client, ClientConfig, Event, Write, WriteError};
@@ -8,6 +8,7 @@ use crate::clock::Now;
 use crate::entropy::Entropy;
 use crate::server::{self, ConnId, Server, ServerConfig};
 use crate::store::{MemoryStore, Store, Transact};
+use crate::value::Value;
 
 /// Virtual time starts here, in Unix milliseconds.
 const EPOCH_MS: u64 = 1_750_000_000_000;
@@ -239,11 +240,13 @@ impl World {
     pub fn rest(&mut self, limit_ms: u64) -> bool {
         let end_ms = self.now_ms + limit_ms;
         while self.now_ms < end_ms {
+            while let Some(client) = self.nodes.iter().position(has_frames) {
+                self.deliver(client, true);
+                self.deliver(client, false);
+            }
+            // A frame that came twice or out of turn ends in a refusal for good: the application asks again. (SESS-12)
             for client in 0..self.nodes.len() {
-                while self.nodes[client].link.as_ref().is_some_and(|link| !link.up.is_empty() || !link.down.is_empty() || link.closing) {
-                    self.deliver(client, true);
-                    self.deliver(client, false);
-                }
+                self.start(client);
             }
             let in_sync = |node: &Node| node.client.status(&node.store).is_ok_and(|status| status.in_sync);
             if self.nodes.iter().all(in_sync) {
@@ -271,7 +274,7 @@ impl World {
             let seen = (records, status.fingerprint);
             match &first {
                 None => first = Some(seen),
-                Some(other) if *other != seen => return Err(format!("client {at} differs from client 0: {seen:?} and {other:?}")),
+                Some(other) if *other != seen => return Err(format!("client {at} differs from client 0: {}", difference(other, &seen))),
                 Some(_) => {}
             }
         }
@@ -378,6 +381,18 @@ impl World {
             }
         }
     }
+}
+
+/// What a client shows, and its fingerprint.
+type Seen = (Vec<(RecordName, BTreeMap<String, Value>)>, [u8; 16]);
+
+fn difference(first: &Seen, second: &Seen) -> String {
+    let only = |a: &Seen, b: &Seen| a.0.iter().filter(|record| !b.0.contains(record)).map(|record| format!("{record:?}")).collect::<Vec<_>>();
+    format!("only there {:?}, only here {:?}, fingerprints {}", only(first, second), only(second, first), first.1 == second.1)
+}
+
+fn has_frames(node: &Node) -> bool {
+    node.link.as_ref().is_some_and(|link| !link.up.is_empty() || !link.down.is_empty() || link.closing)
 }
 
 fn wide(entropy: &mut Entropy) -> [u8; 32] {

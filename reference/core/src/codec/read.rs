@@ -1,104 +1,12 @@
-//! The one encoding: deterministic CBOR, read in one strict pass. Spec 3.
+//! Reading items strictly.
 
-use std::fmt;
-
+use super::float::{half_to_f64, shortest_width};
+use super::{CodecError, FALSE, Fault, MAJORS, Major, NULL, TRUE, UNDEFINED};
 use crate::limits::{DEPTH_MAX, INT_MAX};
 use crate::value::{Value, ValueMap, key_order};
 
 /// Levels that messages add around values.
 const MESSAGE_DEPTH: usize = 8;
-
-/// What is wrong with the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// An integer or a length is longer than it need be. (CODEC-1)
-    LongInteger,
-    /// A float is longer than it need be. (CODEC-1)
-    LongFloat,
-    /// A float is an integer that has an integer's form. (CODEC-2)
-    FloatIsInteger,
-    /// An integer outside ±(2^53 - 1). (CODEC-3)
-    IntegerRange,
-    /// NaN, an infinity or negative zero. (CODEC-4)
-    FloatDomain,
-    /// Map keys out of order or twice. (CODEC-5)
-    KeyOrder,
-    /// An indefinite length. (CODEC-6)
-    Indefinite,
-    /// Text that is not UTF-8. (CODEC-7)
-    Utf8,
-    /// A tag. (CODEC-8)
-    Tag,
-    /// A simple value that is not allowed here. (CODEC-8)
-    Simple,
-    /// A key that is not text. (CODEC-9)
-    KeyType,
-    /// Nested too deep. (CODEC-10)
-    Depth,
-    /// The bytes end too early. (CODEC-11)
-    Truncated,
-    /// Bytes remain. (CODEC-11)
-    Trailing,
-    /// A well-encoded item that the schema does not allow here. (CODEC-13)
-    Schema(&'static str),
-}
-
-impl Fault {
-    /// Whether the bytes are well-formed CBOR in another than the one encoding. (CODEC-12)
-    pub fn is_canonical_only(self) -> bool {
-        use Fault::{FloatDomain, FloatIsInteger, Indefinite, IntegerRange, KeyOrder, LongFloat, LongInteger};
-        matches!(self, LongInteger | LongFloat | FloatIsInteger | IntegerRange | FloatDomain | KeyOrder | Indefinite)
-    }
-}
-
-/// The first fault met, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CodecError {
-    /// The offset in bytes of the item at fault.
-    pub at: usize,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
-
-impl fmt::Display for CodecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.fault {
-            Fault::Schema(expected) => write!(f, "byte {}: expected {expected}", self.at),
-            fault => write!(f, "byte {}: {fault:?}", self.at),
-        }
-    }
-}
-
-impl std::error::Error for CodecError {}
-
-/// A major type of CBOR.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Major {
-    /// A non-negative integer.
-    Uint,
-    /// A negative integer.
-    Nint,
-    /// Bytes.
-    Bytes,
-    /// Text.
-    Text,
-    /// An array.
-    Array,
-    /// A map.
-    Map,
-    /// A tag.
-    Tag,
-    /// A float or a simple value.
-    Simple,
-}
-
-const MAJORS: [Major; 8] =
-    [Major::Uint, Major::Nint, Major::Bytes, Major::Text, Major::Array, Major::Map, Major::Tag, Major::Simple];
-
-const FALSE: u8 = 0xf4;
-const TRUE: u8 = 0xf5;
-const NULL: u8 = 0xf6;
-const UNDEFINED: u8 = 0xf7;
 
 /// Reads items one after another, and refuses all but the one encoding. Allocates only for what it has read. (CODEC-14)
 #[derive(Debug, Clone)]
@@ -231,15 +139,15 @@ impl<'a> Reader<'a> {
     /// A simple value that the format allows, as its byte.
     fn simple(&mut self) -> Result<u8, CodecError> {
         if self.peek()? != Major::Simple {
-            return self.fault(Fault::Schema("a simple value"));
+            return self.other(Fault::Schema("a simple value"));
         }
         match self.bytes[self.at] {
             byte @ FALSE..=UNDEFINED => {
                 self.at += 1;
                 Ok(byte)
             }
-            0xf9..=0xfb => self.fault(Fault::Schema("a simple value")),
-            0xff => self.fault(Fault::Indefinite),
+            0xf9..=0xfb => self.other(Fault::Schema("a simple value")),
+            0xfc..=0xff => self.fault(Fault::Reserved),
             _ => self.fault(Fault::Simple),
         }
     }
@@ -254,9 +162,9 @@ impl<'a> Reader<'a> {
             Major::Simple => self.simple_value(),
             Major::Array | Major::Map if depth >= DEPTH_MAX => self.fault(Fault::Depth),
             Major::Array => {
-                let items = self.array()?;
-                let mut array = Vec::with_capacity(items.min(self.left()));
-                for _ in 0..items {
+                // CODEC-14: the claimed length reserves nothing.
+                let mut array = Vec::new();
+                for _ in 0..self.array()? {
                     array.push(self.value(depth + 1)?);
                 }
                 Ok(Value::Array(array))
@@ -266,13 +174,11 @@ impl<'a> Reader<'a> {
     }
 
     fn value_map(&mut self, depth: usize) -> Result<ValueMap, CodecError> {
-        let pairs = self.map()?;
-        let mut read: Vec<(String, Value)> = Vec::with_capacity(pairs.min(self.left()));
-        for _ in 0..pairs {
+        let mut read: Vec<(String, Value)> = Vec::new();
+        for _ in 0..self.map()? {
             let at = self.at;
             if self.peek()? != Major::Text {
-                self.skip_item()?;
-                return Err(CodecError { at, fault: Fault::KeyType });
+                return self.other(Fault::KeyType);
             }
             let key = self.text()?;
             if read.last().is_some_and(|(before, _)| key_order(before, key).is_ge()) {
@@ -334,7 +240,7 @@ impl<'a> Reader<'a> {
             Major::Bytes => self.bytes().map(drop),
             Major::Text => self.text().map(drop),
             Major::Tag => self.fault(Fault::Tag),
-            Major::Simple if (0xf9..=0xfb).contains(&self.bytes[self.at]) => self.float().map(drop),
+            Major::Simple if self.is_float() => self.float().map(drop),
             Major::Simple => self.simple().map(drop),
             Major::Array => {
                 for _ in 0..self.array()? {
@@ -365,30 +271,19 @@ impl<'a> Reader<'a> {
         if self.is_end() { Ok(()) } else { self.fault(Fault::Trailing) }
     }
 
-    fn left(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
     /// The argument of an item's head, in its shortest form. (CODEC-1, CODEC-6)
     fn head(&mut self, major: Major, expected: &'static str) -> Result<u64, CodecError> {
         let at = self.at;
-        let found = self.peek()?;
-        if found == Major::Tag {
-            return self.fault(Fault::Tag);
-        }
-        if found != major {
-            // A fault of the encoding is met before one of the schema.
-            self.clone().skip(0)?;
-            return self.fault(Fault::Schema(expected));
+        if self.peek()? != major {
+            return self.other(Fault::Schema(expected));
         }
         let info = self.bytes[at] & 0x1f;
         self.at += 1;
         let width = match info {
             0..=23 => return Ok(u64::from(info)),
             24..=27 => 1usize << (info - 24),
-            31 if matches!(major, Major::Uint | Major::Nint) => return Err(CodecError { at, fault: Fault::Truncated }),
-            31 => return Err(CodecError { at, fault: Fault::Indefinite }),
-            _ => return Err(CodecError { at, fault: Fault::Truncated }),
+            31 if !matches!(major, Major::Uint | Major::Nint) => return Err(CodecError { at, fault: Fault::Indefinite }),
+            _ => return Err(CodecError { at, fault: Fault::Reserved }),
         };
         let argument = self.take(width as u64)?.iter().fold(0u64, |argument, byte| argument << 8 | u64::from(*byte));
         let least = if width == 1 { 24 } else { 1 << (width * 4) };
@@ -396,6 +291,23 @@ impl<'a> Reader<'a> {
             return Err(CodecError { at, fault: Fault::LongInteger });
         }
         Ok(argument)
+    }
+
+    /// An item of another kind stands here: a fault of its own head is met first, then this one.
+    fn other<T>(&self, fault: Fault) -> Result<T, CodecError> {
+        let mut ahead = self.clone();
+        match self.peek()? {
+            Major::Uint | Major::Nint => ahead.int().map(drop)?,
+            Major::Tag => return self.fault(Fault::Tag),
+            Major::Simple if self.is_float() => ahead.float().map(drop)?,
+            Major::Simple => ahead.simple().map(drop)?,
+            major => ahead.head(major, "").map(drop)?,
+        }
+        self.fault(fault)
+    }
+
+    fn is_float(&self) -> bool {
+        matches!(self.bytes.get(self.at), Some(0xf9..=0xfb))
     }
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], CodecError> {
@@ -415,182 +327,4 @@ fn in_range(at: usize, argument: u64) -> Result<u64, CodecError> {
         return Err(CodecError { at, fault: Fault::IntegerRange });
     }
     Ok(argument)
-}
-
-/// Writes items one after another, in the one encoding.
-#[derive(Debug, Clone, Default)]
-pub struct Writer {
-    bytes: Vec<u8>,
-}
-
-impl Writer {
-    /// A non-negative integer.
-    pub fn uint(&mut self, number: u64) {
-        self.head(0, number);
-    }
-
-    /// An integer.
-    pub fn int(&mut self, number: i64) {
-        match u64::try_from(number) {
-            Ok(number) => self.head(0, number),
-            Err(_) => self.head(1, number.unsigned_abs() - 1),
-        }
-    }
-
-    /// Bytes.
-    pub fn bytes(&mut self, bytes: &[u8]) {
-        self.head(2, bytes.len() as u64);
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Text.
-    pub fn text(&mut self, text: &str) {
-        self.head(3, text.len() as u64);
-        self.bytes.extend_from_slice(text.as_bytes());
-    }
-
-    /// The head of an array of `items`.
-    pub fn array(&mut self, items: usize) {
-        self.head(4, items as u64);
-    }
-
-    /// The head of a map of `pairs`; the caller writes them in key order.
-    pub fn map(&mut self, pairs: usize) {
-        self.head(5, pairs as u64);
-    }
-
-    /// A boolean.
-    pub fn bool(&mut self, truth: bool) {
-        self.bytes.push(if truth { TRUE } else { FALSE });
-    }
-
-    /// Null.
-    pub fn null(&mut self) {
-        self.bytes.push(NULL);
-    }
-
-    /// Undefined: an unset field.
-    pub fn undefined(&mut self) {
-        self.bytes.push(UNDEFINED);
-    }
-
-    /// A value.
-    pub fn value(&mut self, value: &Value) {
-        match value {
-            Value::Null => self.null(),
-            Value::Bool(truth) => self.bool(*truth),
-            Value::Int(number) => self.int(*number),
-            Value::Float(number) => self.float(number.get()),
-            Value::Bytes(bytes) => self.bytes(bytes),
-            Value::Text(text) => self.text(text),
-            Value::Array(items) => {
-                self.array(items.len());
-                items.iter().for_each(|item| self.value(item));
-            }
-            Value::Map(map) => {
-                self.map(map.pairs().len());
-                for (key, value) in map.pairs() {
-                    self.text(key);
-                    self.value(value);
-                }
-            }
-        }
-    }
-
-    /// Bytes that are already in the one encoding.
-    pub fn raw(&mut self, encoded: &[u8]) {
-        self.bytes.extend_from_slice(encoded);
-    }
-
-    /// What was written.
-    pub fn finish(self) -> Vec<u8> {
-        self.bytes
-    }
-
-    fn float(&mut self, number: f64) {
-        match shortest_width(number) {
-            2 => {
-                self.bytes.push(0xf9);
-                self.bytes.extend(f64_to_half(number).unwrap_or_default().to_be_bytes());
-            }
-            4 => {
-                self.bytes.push(0xfa);
-                self.bytes.extend((number as f32).to_be_bytes());
-            }
-            _ => {
-                self.bytes.push(0xfb);
-                self.bytes.extend(number.to_be_bytes());
-            }
-        }
-    }
-
-    fn head(&mut self, major: u8, argument: u64) {
-        let major = major << 5;
-        match argument {
-            0..=23 => self.bytes.push(major | argument as u8),
-            24..=0xff => self.bytes.extend([major | 24, argument as u8]),
-            0x100..=0xffff => {
-                self.bytes.push(major | 25);
-                self.bytes.extend((argument as u16).to_be_bytes());
-            }
-            0x1_0000..=0xffff_ffff => {
-                self.bytes.push(major | 26);
-                self.bytes.extend((argument as u32).to_be_bytes());
-            }
-            _ => {
-                self.bytes.push(major | 27);
-                self.bytes.extend(argument.to_be_bytes());
-            }
-        }
-    }
-}
-
-impl Value {
-    /// The value's encoding.
-    pub fn encoded(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.value(self);
-        writer.finish()
-    }
-}
-
-/// Bytes of the shortest float that holds the number exactly.
-fn shortest_width(number: f64) -> usize {
-    if f64_to_half(number).is_some() {
-        2
-    } else if f64::from(number as f32) == number {
-        4
-    } else {
-        8
-    }
-}
-
-fn half_to_f64(bits: u16) -> f64 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from(bits >> 10 & 0x1f);
-    let fraction = f64::from(bits & 0x3ff);
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (fraction + 1024.0) * 2f64.powi(exponent - 25),
-    }
-}
-
-/// The half-precision float that is exactly this number, if there is one.
-fn f64_to_half(number: f64) -> Option<u16> {
-    let sign = if number.is_sign_negative() { 0x8000 } else { 0 };
-    let size = number.abs();
-    if !(2f64.powi(-24)..=65504.0).contains(&size) {
-        return None;
-    }
-    let exponent = (((size.to_bits() >> 52) as i32) - 1023).max(-14);
-    let scaled = size * 2f64.powi(10 - exponent);
-    if scaled.fract() != 0.0 {
-        return None;
-    }
-    let scaled = scaled as u16;
-    // A subnormal has no hidden bit.
-    let bits = if scaled < 1024 { scaled } else { ((exponent + 15) as u16) << 10 | (scaled - 1024) };
-    Some(sign | bits)
 }

@@ -1,0 +1,341 @@
+//! One peer: a server or a client of the core, and its store.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use syncline::client::{self, Client, ClientConfig, Event, WriteError};
+use syncline::clock::Now;
+use syncline::entropy::Entropy;
+use syncline::server::{self, ConnId, Grant, Server, ServerConfig};
+use syncline::store::{MemoryStore, StoreError, Transact};
+
+use crate::Answer;
+use crate::values::{hex, unhex, view, write_rows};
+
+/// What a peer is opened with.
+#[derive(Clone)]
+pub struct Setup {
+    seed: u64,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Server { tokens: Option<BTreeMap<String, Grant>> },
+    Client { space: String, token: Option<String> },
+}
+
+impl Setup {
+    /// Reads the fields of `open`.
+    pub fn read(command: &Value) -> Result<Self, String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let kind = match command["role"].as_str() {
+            Some("server") => {
+                let grant = |subject: &Value| Grant { subject: text(subject).unwrap_or_default(), spaces: None };
+                let tokens = command["tokens"].as_object().map(|map| map.iter().map(|(token, subject)| (token.clone(), grant(subject))).collect());
+                Kind::Server { tokens }
+            }
+            Some("client") => Kind::Client { space: text(&command["space"]).ok_or("`space` is missing")?, token: text(&command["token"]) },
+            _ => return Err("`role` is neither server nor client".to_owned()),
+        };
+        Ok(Self { seed: command["seed"].as_u64().unwrap_or(0), kind })
+    }
+}
+
+enum Core {
+    Server { server: Box<Server>, conns: BTreeMap<String, ConnId> },
+    Client { client: Box<Client>, conn: Option<String>, wake: Option<u64> },
+}
+
+/// The commit at which a peer dies.
+struct Death {
+    commits: u64,
+    after: bool,
+}
+
+/// A peer and its store.
+pub struct Peer {
+    name: String,
+    setup: Setup,
+    store: MemoryStore,
+    core: Core,
+    skew: i64,
+    death: Option<Death>,
+    dead: bool,
+    opened: u64,
+}
+
+impl Peer {
+    /// Opens a peer on a store.
+    pub fn open(name: String, setup: Setup, mut store: MemoryStore, now: u64) -> Result<Self, String> {
+        let core = core(&setup, 0, &mut store, Now { wall_ms: now, mono_ms: now })?;
+        Ok(Self { name, setup, store, core, skew: 0, death: None, dead: false, opened: 1 })
+    }
+
+    /// Opens it again on a store, as after a crash.
+    pub fn reopen(&mut self, store: MemoryStore, now: u64) -> Result<(), String> {
+        let at = self.now(now);
+        self.store = store;
+        self.core = core(&self.setup, self.opened, &mut self.store, at)?;
+        (self.death, self.dead) = (None, false);
+        self.opened += 1;
+        Ok(())
+    }
+
+    /// What a crash leaves.
+    pub fn durable(&self) -> MemoryStore {
+        self.store.durable()
+    }
+
+    /// When it wants `advance`.
+    pub fn wake(&self) -> Option<u64> {
+        match &self.core {
+            _ if self.dead => None,
+            Core::Server { server, .. } => server.next_wake(),
+            Core::Client { wake, .. } => *wake,
+        }
+    }
+
+    fn now(&self, now: u64) -> Now {
+        Now { wall_ms: now.saturating_add_signed(self.skew), mono_ms: now }
+    }
+
+    /// Time is now `now`.
+    pub fn advance(&mut self, now: u64, lines: &mut Vec<Value>) -> Result<(), String> {
+        if self.wake().is_none_or(|wake| wake > now) {
+            return Ok(());
+        }
+        match &mut self.core {
+            Core::Server { .. } => self.serve(now, server::Input::Tick, lines),
+            Core::Client { wake, .. } => {
+                *wake = None;
+                self.tell(now, client::Input::Tick, lines)
+            }
+        }
+    }
+
+    /// A verb about this peer.
+    pub fn verb(&mut self, verb: &str, command: &Value, now: u64, lines: &mut Vec<Value>) -> Answer {
+        match verb {
+            "commit" => {
+                self.death = Some(Death { commits: command["n"].as_u64().unwrap_or(1), after: command["after"] == true });
+                Ok(json!({}))
+            }
+            "wall" => {
+                self.skew = command["skew"].as_i64().unwrap_or(0);
+                Ok(json!({}))
+            }
+            _ if self.dead => Ok(json!({})),
+            "connect" | "frame" | "hangup" => {
+                let conn = command["conn"].as_str().ok_or("`conn` is missing")?.to_owned();
+                let frame = unhex(command["frame"].as_str().unwrap_or(""))?;
+                self.transport(verb, &conn, &frame, now, lines)?;
+                Ok(json!({}))
+            }
+            _ => self.local(verb, command, now, lines),
+        }
+    }
+
+    fn transport(&mut self, verb: &str, conn: &str, frame: &[u8], now: u64, lines: &mut Vec<Value>) -> Result<(), String> {
+        match &mut self.core {
+            Core::Server { conns, .. } => {
+                let next = ConnId(conns.values().map(|conn| conn.0 + 1).max().unwrap_or(1));
+                let id = if verb == "connect" { *conns.entry(conn.to_owned()).or_insert(next) } else { *conns.get(conn).ok_or("no such conn")? };
+                let too_large = frame.len() > syncline::limits::FRAME_BYTES_MAX;
+                let input = match verb {
+                    "connect" => server::Input::Connect(id),
+                    "hangup" => server::Input::HungUp(id),
+                    _ if too_large => server::Input::TooLarge(id),
+                    _ => server::Input::Frame(id, frame),
+                };
+                self.serve(now, input, lines)
+            }
+            Core::Client { conn: current, .. } => {
+                let input = match verb {
+                    "connect" => {
+                        *current = Some(conn.to_owned());
+                        client::Input::Connected
+                    }
+                    "hangup" => {
+                        *current = None;
+                        client::Input::HungUp
+                    }
+                    _ if current.as_deref() == Some(conn) => client::Input::Frame(frame),
+                    _ => return Ok(()),
+                };
+                self.tell(now, input, lines)
+            }
+        }
+    }
+
+    fn local(&mut self, verb: &str, command: &Value, now: u64, lines: &mut Vec<Value>) -> Answer {
+        let at = self.now(now);
+        let Core::Client { client, .. } = &mut self.core else { return Err(format!("a server knows no {verb}")) };
+        match verb {
+            "start" => self.tell(now, client::Input::Start, lines)?,
+            "stop" => self.tell(now, client::Input::Stop, lines)?,
+            "write" => {
+                let rows = match write_rows(&command["rows"])? {
+                    Ok(rows) => rows,
+                    Err(refused) => return Ok(json!({"refused": refused})),
+                };
+                let written = client.write(at, &mut self.store, &rows);
+                return self.written(written, now, lines);
+            }
+            "state" => return Ok(json!({"records": view(client.records(&self.store, None).map_err(told)?)})),
+            "status" => return status(client, &self.store),
+            "rejections" => {
+                let rejections = client.rejections(&self.store).map_err(told)?;
+                return Ok(json!({"rejections": rejections.iter().map(|r| json!({"seq": r.seq, "code": r.code.0})).collect::<Vec<_>>()}));
+            }
+            "dismiss" => {
+                let rejections = client.rejections(&self.store).map_err(told)?;
+                let found = rejections.iter().find(|r| Some(r.seq) == command["seq"].as_u64()).ok_or("no such rejection")?;
+                client.dismiss(&mut self.store, found.number).map_err(told)?;
+                self.commit(lines)?;
+            }
+            "token" => {
+                if let Kind::Client { token, .. } = &mut self.setup.kind {
+                    *token = command["token"].as_str().map(str::to_owned);
+                }
+                // New credentials come with a new session on the same store.
+                let store = self.store.clone();
+                self.reopen(store, now)?;
+                self.tell(now, client::Input::Start, lines)?;
+            }
+            _ => return Err(format!("no such verb: {verb}")),
+        }
+        Ok(json!({}))
+    }
+
+    fn written(&mut self, written: Result<u64, WriteError>, now: u64, lines: &mut Vec<Value>) -> Answer {
+        match written {
+            Ok(seq) => {
+                if self.commit(lines)? {
+                    self.drain(now, lines);
+                }
+                Ok(json!({"seq": seq}))
+            }
+            Err(why @ WriteError::Refused(_)) => {
+                self.store.rollback();
+                Ok(json!({"refused": why.to_string()}))
+            }
+            Err(WriteError::Store(error)) => Err(told(error)),
+        }
+    }
+
+    /// Makes what is staged durable; false where the peer died of it.
+    fn commit(&mut self, lines: &mut Vec<Value>) -> Result<bool, String> {
+        if let (Some(death), true) = (&mut self.death, self.store.is_dirty()) {
+            death.commits = death.commits.saturating_sub(1);
+            if death.commits == 0 {
+                if death.after {
+                    self.store.commit().map_err(told)?;
+                }
+                self.dead = true;
+                lines.push(json!({"peer": self.name, "crashed": true}));
+                return Ok(false);
+            }
+        }
+        self.store.commit().map_err(told)?;
+        Ok(true)
+    }
+
+    fn serve(&mut self, now: u64, input: server::Input, lines: &mut Vec<Value>) -> Result<(), String> {
+        let at = self.now(now);
+        let Core::Server { server, .. } = &mut self.core else { return Err("it is no server".to_owned()) };
+        server.handle(at, &mut self.store, input).map_err(told)?;
+        if !self.commit(lines)? {
+            return Ok(());
+        }
+        let Core::Server { server, conns } = &mut self.core else { return Ok(()) };
+        server.committed();
+        for id in server.take_ready() {
+            while let Some(output) = server.poll(at, &self.store, id).map_err(told)? {
+                let Some(conn) = conns.iter().find(|(_, conn)| **conn == id).map(|(name, _)| name.clone()) else { continue };
+                lines.push(match output {
+                    server::Output::Frame(frame) => json!({"peer": self.name, "conn": conn, "frame": hex(&frame)}),
+                    server::Output::Close => json!({"peer": self.name, "conn": conn, "close": true}),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, now: u64, input: client::Input, lines: &mut Vec<Value>) -> Result<(), String> {
+        let at = self.now(now);
+        let Core::Client { client, .. } = &mut self.core else { return Err("it is no client".to_owned()) };
+        client.handle(at, &mut self.store, input).map_err(told)?;
+        if self.commit(lines)? {
+            self.drain(now, lines);
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, _now: u64, lines: &mut Vec<Value>) {
+        let Core::Client { client, conn, wake } = &mut self.core else { return };
+        while let Some(output) = client.poll() {
+            let name = conn.clone().unwrap_or_default();
+            match output {
+                client::Output::Connect => lines.push(json!({"peer": self.name, "connect": true})),
+                client::Output::Send(frame) => lines.push(json!({"peer": self.name, "conn": name, "frame": hex(&frame)})),
+                client::Output::Close => {
+                    *conn = None;
+                    lines.push(json!({"peer": self.name, "conn": name, "close": true}));
+                }
+                client::Output::Event(event) => lines.push(told_event(&self.name, &event)),
+                client::Output::WakeAt(at) => *wake = Some(at),
+            }
+        }
+    }
+}
+
+fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result<Core, String> {
+    let entropy = Entropy::from_u64(setup.seed.wrapping_mul(1_000_003).wrapping_add(opened));
+    Ok(match &setup.kind {
+        Kind::Server { tokens } => {
+            let config = ServerConfig { tokens: tokens.clone(), ..ServerConfig::default() };
+            Core::Server { server: Box::new(Server::new(config, entropy)), conns: BTreeMap::new() }
+        }
+        Kind::Client { space, token } => {
+            let config = ClientConfig { space: space.clone(), token: token.clone() };
+            let client = Client::load(config, store, entropy, now).map_err(told)?;
+            store.commit().map_err(told)?;
+            Core::Client { client: Box::new(client), conn: None, wake: None }
+        }
+    })
+}
+
+fn status(client: &Client, store: &MemoryStore) -> Answer {
+    let status = client.status(store).map_err(told)?;
+    Ok(json!({
+        "replica": hex(&status.replica.0),
+        "state": status.state,
+        "in_sync": status.in_sync,
+        "position": status.cursor.as_ref().map(|cursor| cursor.position),
+        "history": status.cursor.as_ref().map(|cursor| hex(&cursor.history.0)),
+        "pending": status.pending,
+        "rejected": status.rejected,
+        "fingerprint": hex(&status.fingerprint),
+        "offset": status.clock_offset_ms,
+    }))
+}
+
+fn told_event(peer: &str, event: &Event) -> Value {
+    let mut line = match event {
+        Event::Changed(_) => json!({"event": "changed"}),
+        Event::Rejected { seq, code } => json!({"event": "rejected", "seq": seq, "code": code.0}),
+        Event::Forked { lost } => json!({"event": "forked", "lost": lost}),
+        Event::InSync => json!({"event": "in-sync"}),
+        Event::Mismatch => json!({"event": "mismatch"}),
+        Event::Reset { reason } => json!({"event": "reset", "reason": reason}),
+        Event::Refused { code, .. } => json!({"event": "refused", "code": code.0, "class": code.class().code()}),
+        Event::Disconnected => json!({"event": "disconnected"}),
+    };
+    line["peer"] = json!(peer);
+    line
+}
+
+fn told(error: StoreError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,107 @@
+//! Values, rows and bytes as the adapter protocol writes them in JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use syncline::change::RecordName;
+use syncline::client::Write;
+use syncline::value::{Value, ValueMap};
+
+/// Bytes as hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes from hex digits.
+pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2));
+    pairs.map(|pair| pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or(format!("`{digits}` is no hex"))).collect()
+}
+
+/// The rows of a local write; the inner error is a value that no field can hold, which is refused.
+pub fn write_rows(rows: &Json) -> Result<Result<Vec<Write>, String>, String> {
+    let mut all = Vec::new();
+    for row in rows.as_array().ok_or("`rows` is missing")? {
+        let name = |index: usize| row["record"][index].as_str().map(str::to_owned).ok_or("`record` is no pair of names");
+        let (collection, id) = (name(0)?, name(1)?);
+        if row["delete"] == true {
+            all.push(Write::Delete { collection, id });
+            continue;
+        }
+        let mut fields = Vec::new();
+        for (field, value) in row["fields"].as_object().ok_or("`fields` is missing")? {
+            if value.get("$unset").is_some() {
+                fields.push((field.clone(), None));
+                continue;
+            }
+            match read(value) {
+                Ok(value) => fields.push((field.clone(), Some(value))),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
+        all.push(Write::Put { collection, id, fields });
+    }
+    Ok(Ok(all))
+}
+
+fn read(json: &Json) -> Result<Value, String> {
+    Ok(match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match number.as_i64() {
+            Some(value) => Value::int(value).ok_or("an integer beyond 2^53 - 1")?,
+            None => float(number.as_f64().ok_or("a number out of range")?)?,
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::Array(items.iter().map(read).collect::<Result<_, _>>()?),
+        Json::Object(object) => {
+            let text = |name: &str| object.get(name).and_then(Json::as_str);
+            if let Some(digits) = text("$bytes") {
+                return unhex(digits).map(Value::Bytes);
+            }
+            if let Some(digits) = text("$int") {
+                return digits.parse().ok().and_then(Value::int).ok_or(format!("{digits} is beyond 2^53 - 1"));
+            }
+            if let Some(digits) = text("$float") {
+                return float(digits.parse().map_err(|_| "no number")?);
+            }
+            return map(object);
+        }
+    })
+}
+
+fn float(value: f64) -> Result<Value, String> {
+    Value::number(value).ok_or(format!("{value} is no number that a value can be"))
+}
+
+fn map(object: &serde_json::Map<String, Json>) -> Result<Value, String> {
+    let pairs: Vec<(String, Value)> = match object.get("$map").and_then(Json::as_array) {
+        Some(pairs) => pairs.iter().map(|pair| Ok((pair[0].as_str().ok_or("a key that is no text")?.to_owned(), read(&pair[1])?))).collect::<Result<_, String>>()?,
+        None => object.iter().map(|(key, value)| Ok((key.clone(), read(value)?))).collect::<Result<_, String>>()?,
+    };
+    ValueMap::new(pairs).map(Value::Map).ok_or("a key that stands twice".to_owned())
+}
+
+/// A value in JSON.
+pub fn show(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => json!(value),
+        Value::Int(value) => json!(value),
+        Value::Float(value) if value.get().fract() == 0.0 => json!({"$float": format!("{:?}", value.get())}),
+        Value::Float(value) => json!(value.get()),
+        Value::Bytes(bytes) => json!({"$bytes": hex(bytes)}),
+        Value::Text(text) => json!(text),
+        Value::Array(items) => items.iter().map(show).collect(),
+        Value::Map(map) if map.pairs().iter().any(|(key, _)| key.starts_with('$')) => {
+            json!({"$map": map.pairs().iter().map(|(key, value)| json!([key, show(value)])).collect::<Vec<_>>()})
+        }
+        Value::Map(map) => Json::Object(map.pairs().iter().map(|(key, value)| (key.clone(), show(value))).collect()),
+    }
+}
+
+/// A view in JSON.
+pub fn view(records: Vec<(RecordName, BTreeMap<String, Value>)>) -> Json {
+    let fields = |fields: &BTreeMap<String, Value>| Json::Object(fields.iter().map(|(name, value)| (name.clone(), show(value))).collect());
+    records.iter().map(|(name, record)| json!([name.collection, name.id, fields(record)])).collect()
+}

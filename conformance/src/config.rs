@@ -1,0 +1,110 @@
+//! `conform.toml`: what an implementer gives (README, conform.toml).
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// What an implementer gives.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who is judged.
+    pub implementation: Implementation,
+    /// The profiles it claims.
+    #[serde(default = "core_only")]
+    pub profiles: Vec<String>,
+    /// The highest level to run at.
+    pub level: Option<String>,
+    /// A server to start or to reach.
+    pub server: Option<Server>,
+    /// A client to start; for recordings.
+    pub client: Option<Program>,
+    /// The adapter.
+    pub adapter: Option<Program>,
+    /// What is known to fail.
+    #[serde(default)]
+    pub known: Vec<Known>,
+}
+
+/// Who is judged.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Implementation {
+    /// Its name.
+    pub name: String,
+    /// Where its faults are told.
+    #[serde(default)]
+    pub issues: String,
+}
+
+/// A server to start or to reach.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Program and arguments.
+    #[serde(default)]
+    pub cmd: Vec<String>,
+    /// Where one runs.
+    pub address: Option<String>,
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Program and arguments.
+    pub cmd: Vec<String>,
+}
+
+/// A check that is known to fail, until a day.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// The check's name.
+    pub check: String,
+    /// Where it is followed.
+    pub issue: String,
+    /// The last day (YYYY-MM-DD) on which it may fail.
+    pub until: String,
+}
+
+fn core_only() -> Vec<String> {
+    vec!["core".to_owned()]
+}
+
+impl Config {
+    /// Reads a file; `{bin}` in a command stands for the folder of this program.
+    ///
+    /// # Errors
+    /// A file that cannot be read or makes no sense.
+    pub fn load(file: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+        let bin = exe.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        let commands = [config.server.as_mut().map(|server| &mut server.cmd), config.adapter.as_mut().map(|adapter| &mut adapter.cmd)];
+        for word in commands.into_iter().flatten().flatten() {
+            *word = word.replace("{bin}", &bin);
+        }
+        Ok(config)
+    }
+
+    /// The highest level it allows, from 0 to 3.
+    pub fn level(&self) -> u8 {
+        self.level.as_deref().and_then(|level| level.strip_prefix('L')).and_then(|digit| digit.parse().ok()).unwrap_or(3)
+    }
+}
+
+/// Today, as YYYY-MM-DD in UTC.
+pub fn today() -> String {
+    let days = (crate::sockets::unix_ms() / 86_400_000) as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}

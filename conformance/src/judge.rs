@@ -1,0 +1,323 @@
+//! Runs checks and gives verdicts.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::adapter::Adapter;
+use crate::checks::Rulebook;
+use crate::config::{Config, today};
+use crate::play::{Attachment, play};
+use crate::scenario::{Role, Scenario, ScenarioError};
+use crate::spec::Rule;
+use crate::trouble::Trouble;
+use crate::vectors::{self, Vector};
+use crate::world::START_MS;
+
+/// The suite: the spec's rules, the scenarios and the vectors.
+pub struct Suite {
+    /// The folder `conformance`.
+    pub folder: PathBuf,
+    /// The spec's rules.
+    pub rules: Vec<Rule>,
+    /// The stories.
+    pub scenarios: Vec<Scenario>,
+    /// The cases.
+    pub vectors: Vec<Vector>,
+    /// Files and lines at fault: ours.
+    pub faults: Vec<ScenarioError>,
+}
+
+impl Suite {
+    /// Reads the suite below a folder, and the spec beside it.
+    ///
+    /// # Errors
+    /// A spec that cannot be read.
+    pub fn load(folder: &Path) -> Result<Self, String> {
+        let rules = crate::spec::rules(&folder.join("../spec")).map_err(|error| error.to_string())?;
+        let (scenarios, mut faults) = crate::scenario::load(&folder.join("scenarios"));
+        let (vectors, more) = vectors::load(&folder.join("vectors"));
+        faults.extend(more);
+        let known: BTreeSet<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        for scenario in &scenarios {
+            let marks = scenario.steps.iter().map(|step| (step.line, &step.rule));
+            let named = scenario.covers.iter().map(|rule| (1, rule)).chain(marks);
+            for (line, rule) in named.filter(|(_, rule)| !known.contains(rule.as_str())) {
+                faults.push(ScenarioError { file: scenario.file.clone(), line, fault: format!("{rule} is no rule of the spec") });
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), rules, scenarios, vectors, faults })
+    }
+
+    /// A rule by its id.
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // they stand in the README
+pub enum Verdict {
+    Pass,
+    Warn,
+    Fail,
+    Crash,
+    Timeout,
+    AdapterError,
+    StaleKnown,
+    NotClaimed,
+    Unobservable,
+    KnownFailing,
+    StartError,
+    HarnessError,
+}
+
+impl Verdict {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Crash => "crash",
+            Self::Timeout => "timeout",
+            Self::AdapterError => "adapter-error",
+            Self::StaleKnown => "stale-known",
+            Self::NotClaimed => "not-claimed",
+            Self::Unobservable => "unobservable",
+            Self::KnownFailing => "known-failing",
+            Self::StartError => "start-error",
+            Self::HarnessError => "harness-error",
+        }
+    }
+
+    /// Whether it counts as passed.
+    pub fn passed(self) -> bool {
+        matches!(self, Self::Pass | Self::Warn)
+    }
+
+    /// Whether it counts as skipped.
+    pub fn skipped(self) -> bool {
+        matches!(self, Self::NotClaimed | Self::Unobservable | Self::KnownFailing)
+    }
+}
+
+/// A check and what came of it.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// Its permanent name.
+    pub check: String,
+    /// The area it belongs to.
+    pub area: String,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// The rule at which it ended, or the first it covers.
+    pub rule: String,
+    /// The rules it showed.
+    pub shown: Vec<String>,
+    /// Where it ended: file and line.
+    pub place: String,
+    /// Why.
+    pub why: String,
+    /// What happened before.
+    pub log: Vec<String>,
+}
+
+/// One thing to check.
+enum Task<'a> {
+    Scenario(&'a Scenario, u8, Option<Attachment>),
+    Vectors(Vec<&'a Vector>),
+}
+
+/// What to run.
+pub struct Selection<'a> {
+    /// Only checks whose name holds this.
+    pub filter: &'a str,
+    /// The highest level to run at.
+    pub level: u8,
+    /// Where the peers' randomness begins.
+    pub seed: u64,
+}
+
+/// Runs what is selected.
+pub fn run(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Selection) -> Vec<Judged> {
+    let tasks = tasks(suite, config, selection);
+    let (next, judged) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = judge(suite, config, rulebook, selection.seed, task);
+                    judged.lock().expect("no worker panics with it held").extend(found);
+                }
+            });
+        }
+    });
+    let mut judged = judged.into_inner().expect("no worker panics with it held");
+    judged.sort_by(|a: &Judged, b| a.check.cmp(&b.check));
+    apply_known(config, &mut judged, selection.filter.is_empty());
+    judged
+}
+
+fn tasks<'a>(suite: &'a Suite, config: &Config, selection: &Selection) -> Vec<Task<'a>> {
+    let mut tasks = Vec::new();
+    for scenario in &suite.scenarios {
+        for (level, attachment) in attachments(scenario, config, selection.level) {
+            if format!("{}@L{level}", scenario.id).contains(selection.filter) {
+                tasks.push(Task::Scenario(scenario, level, attachment));
+            }
+        }
+    }
+    let selected: Vec<&Vector> = suite.vectors.iter().filter(|vector| format!("vectors/{}", vector.name).contains(selection.filter)).collect();
+    if !selected.is_empty() {
+        tasks.push(Task::Vectors(selected));
+    }
+    tasks
+}
+
+/// At which levels a scenario runs, and over what; over nothing where it is not observable.
+fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Option<Attachment>)> {
+    let mut all = Vec::new();
+    if let (Some(adapter), 3) = (&config.adapter, level) {
+        all.push((3, Some(Attachment::Adapter(adapter.cmd.clone()))));
+    }
+    if let (Some(server), Role::Server, true) = (&config.server, scenario.role, scenario.level <= 1.min(level)) {
+        match &server.address {
+            Some(address) if scenario.level == 0 => all.push((0, Some(Attachment::Address(address.clone())))),
+            None if !server.cmd.is_empty() => all.push((scenario.level, Some(Attachment::Server(server.cmd.clone())))),
+            _ => {}
+        }
+    }
+    if all.is_empty() {
+        all.push((scenario.level, None));
+    }
+    all
+}
+
+fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: &Task) -> Vec<Judged> {
+    match task {
+        Task::Scenario(scenario, level, attachment) => vec![judge_scenario(suite, config, rulebook, seed, (scenario, *level, attachment.as_ref()))],
+        Task::Vectors(vectors) => judge_vectors(config, vectors),
+    }
+}
+
+fn judge_scenario(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: (&Scenario, u8, Option<&Attachment>)) -> Judged {
+    let (scenario, level, attachment) = task;
+    let mut judged = Judged {
+        check: format!("{}@L{level}", scenario.id),
+        area: scenario.id.split('/').next().unwrap_or("").to_owned(),
+        verdict: Verdict::Pass,
+        rule: scenario.covers[0].clone(),
+        shown: Vec::new(),
+        place: scenario.file.display().to_string(),
+        why: String::new(),
+        log: Vec::new(),
+    };
+    let Some(attachment) = attachment else {
+        judged.verdict = Verdict::Unobservable;
+        judged.why = format!("it needs L{}", scenario.level);
+        return judged;
+    };
+    if !config.profiles.contains(&scenario.profile) {
+        judged.verdict = Verdict::NotClaimed;
+        judged.why = format!("the profile {} is not claimed", scenario.profile);
+        return judged;
+    }
+    let outcome = play(scenario, attachment, rulebook, seed);
+    judged.log = outcome.log;
+    judged.shown = outcome.shown;
+    judged.shown.extend(scenario.covers.iter().filter(|_| outcome.trouble.is_none()).cloned());
+    judged.shown.sort();
+    judged.shown.dedup();
+    let Some((step, trouble)) = outcome.trouble else { return judged };
+    if let Some(step) = step {
+        judged.place = format!("{}:{}: {}", scenario.file.display(), step.line, step.text);
+        judged.rule = step.rule;
+    }
+    if let Trouble::Fault { rule: Some(rule), .. } = &trouble {
+        judged.rule.clone_from(rule);
+    }
+    judged.verdict = verdict(suite, &judged.rule, &trouble);
+    judged.why = trouble.to_string();
+    judged
+}
+
+fn verdict(suite: &Suite, rule: &str, trouble: &Trouble) -> Verdict {
+    match trouble {
+        Trouble::Fault { .. } if suite.rule(rule).is_some_and(|rule| rule.keyword.starts_with("SHOULD")) => Verdict::Warn,
+        Trouble::Fault { .. } => Verdict::Fail,
+        Trouble::Crash(_) => Verdict::Crash,
+        Trouble::Timeout(_) => Verdict::Timeout,
+        Trouble::Adapter(_) => Verdict::AdapterError,
+        Trouble::Unobservable(_) => Verdict::Unobservable,
+        Trouble::Start(_) => Verdict::StartError,
+        Trouble::Script(_) => Verdict::HarnessError,
+    }
+}
+
+fn judge_vectors(config: &Config, vectors: &[&Vector]) -> Vec<Judged> {
+    let mut adapter = config.adapter.as_ref().map(|program| Adapter::start(&program.cmd, START_MS));
+    let mut all = Vec::new();
+    for vector in vectors {
+        let answer = match &mut adapter {
+            None => Err(Trouble::Unobservable("vectors need an adapter".to_owned())),
+            Some(Err(trouble)) => Err(trouble.clone()),
+            Some(Ok(adapter)) => vectors::ask(adapter, vector),
+        };
+        if let (Err(Trouble::Crash(_) | Trouble::Timeout(_)), Some(program)) = (&answer, &config.adapter) {
+            adapter = Some(Adapter::start(&program.cmd, START_MS));
+        }
+        let verdict = answer.as_ref().err().map_or(Verdict::Pass, |trouble| match trouble {
+            Trouble::Fault { .. } => Verdict::Fail,
+            Trouble::Crash(_) => Verdict::Crash,
+            Trouble::Timeout(_) => Verdict::Timeout,
+            Trouble::Unobservable(_) => Verdict::Unobservable,
+            Trouble::Start(_) => Verdict::StartError,
+            Trouble::Adapter(_) | Trouble::Script(_) => Verdict::AdapterError,
+        });
+        all.push(Judged {
+            check: format!("vectors/{}", vector.name),
+            area: "vectors".to_owned(),
+            verdict,
+            rule: vector.rule.clone(),
+            shown: if answer.is_ok() { vec![vector.rule.clone()] } else { Vec::new() },
+            place: format!("vectors/{}", vector.name),
+            why: answer.err().map(|trouble| trouble.to_string()).unwrap_or_default(),
+            log: Vec::new(),
+        });
+    }
+    all
+}
+
+/// What is known to fail is skipped; an entry that no longer holds fails.
+fn apply_known(config: &Config, judged: &mut Vec<Judged>, whole: bool) {
+    let mut stale = Vec::new();
+    for known in &config.known {
+        let found = judged.iter_mut().find(|judged| judged.check == known.check);
+        let why = match found {
+            None if whole => "no check has this name".to_owned(),
+            None => continue,
+            Some(found) if found.verdict.passed() => format!("{} passes now", known.check),
+            Some(_) if known.until < today() => format!("it was to be done by {}", known.until),
+            Some(found) => {
+                found.verdict = Verdict::KnownFailing;
+                found.why = format!("known: {}", known.issue);
+                continue;
+            }
+        };
+        stale.push(Judged {
+            check: format!("known/{}", known.check),
+            area: "known".to_owned(),
+            verdict: Verdict::StaleKnown,
+            rule: String::new(),
+            shown: Vec::new(),
+            place: "conform.toml".to_owned(),
+            why,
+            log: Vec::new(),
+        });
+    }
+    judged.extend(stale);
+}

@@ -1,0 +1,6 @@
+//! The server over real sockets: in this process, and as the program that an operator runs.
+
+mod peer;
+mod process;
+mod program;
+mod sockets;
