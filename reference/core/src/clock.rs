@@ -130,6 +130,13 @@ impl Clock {
         }
     }
 
+    /// Sets the clock to the server's time where it stands further ahead of it than a clock may be. (CLOCK-12)
+    pub fn keep_within(&mut self, now: Now, server_ms: u64) {
+        if self.now_ms(&now) > server_ms.saturating_add(limits::CLOCK_ABSORB_MS) {
+            self.offset_ms = server_ms.min(MS_MAX) as i64 - now.wall_ms.min(MS_MAX) as i64;
+        }
+    }
+
     /// Estimates the offset from an exchange; false where it took too long to tell. (CLOCK-13)
     pub fn correct(&mut self, sent: Now, received: Now, server_ms: u64) -> bool {
         let round_trip_ms = received.mono_ms.saturating_sub(sent.mono_ms);

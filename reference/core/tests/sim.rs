@@ -38,6 +38,11 @@ fn clones_and_restored_stores_converge_without_doubles() {
 }
 
 #[test]
+fn a_server_that_lost_its_tail_converges_without_doubles() {
+    check(&Faults::forgetful(), 0..seeds(800));
+}
+
+#[test]
 fn one_seed_is_one_run() {
     assert_eq!(run(7, &Faults::common()), run(7, &Faults::common()));
 }

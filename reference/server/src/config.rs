@@ -198,7 +198,9 @@ fn check(file: &File) -> Result<(), String> {
     for (i, origin) in file.allow_origins.iter().enumerate() {
         let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' '])) {
-            return Err(format!("allow_origins[{i}]: found \"{origin}\"; allowed is a scheme and a host, as in \"https://app.example:8443\""));
+            return Err(format!(
+                "allow_origins[{i}]: found \"{origin}\"; allowed is a scheme and a host, as in \"https://app.example:8443\""
+            ));
         }
     }
     let Some(tokens) = &file.tokens else { return Ok(()) };
@@ -217,7 +219,11 @@ fn check(file: &File) -> Result<(), String> {
         }
         for (j, space) in entry.spaces.iter().flatten().enumerate() {
             if !(1..=limits::SPACE_NAME_BYTES_MAX).contains(&space.len()) {
-                return Err(format!("tokens[{i}].spaces[{j}]: found {} bytes; allowed are 1 to {}", space.len(), limits::SPACE_NAME_BYTES_MAX));
+                return Err(format!(
+                    "tokens[{i}].spaces[{j}]: found {} bytes; allowed are 1 to {}",
+                    space.len(),
+                    limits::SPACE_NAME_BYTES_MAX
+                ));
             }
         }
     }
@@ -266,7 +272,11 @@ mod tests {
         refused("tokens = [{token = '', subject = 'a'}]", &[], &["tokens[0].token", "1 to 4096"]);
         refused("tokens = [{token = 'hunter2', subject = ''}]", &[], &["tokens[0].subject"]);
         refused("tokens = [{token = 'hunter2', subject = 1}]", &[], &["line 1"]);
-        refused("tokens = [{token = 'hunter2', subject = 'a'}, {token = 'hunter2', subject = 'b'}]", &[], &["tokens[1].token", "tokens[0]"]);
+        refused(
+            "tokens = [{token = 'hunter2', subject = 'a'}, {token = 'hunter2', subject = 'b'}]",
+            &[],
+            &["tokens[1].token", "tokens[0]"],
+        );
         refused("", &["--listen", "7747"], &["--listen"]);
     }
 

@@ -81,7 +81,15 @@ impl Engine {
     pub(crate) fn start(server: Server, store: SqliteStore) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (drained, stopped) = oneshot::channel();
-        let core = Core { server, store, seats: BTreeMap::new(), due: BTreeSet::new(), started: Instant::now(), drain_until_ms: None, wake_ms: None };
+        let core = Core {
+            server,
+            store,
+            seats: BTreeMap::new(),
+            due: BTreeSet::new(),
+            started: Instant::now(),
+            drain_until_ms: None,
+            wake_ms: None,
+        };
         let runtime = Handle::current();
         thread::Builder::new().name("engine".to_owned()).spawn(move || {
             core.run(&runtime, received);
@@ -318,7 +326,14 @@ fn log_errors(id: ConnId, frame: &[u8]) {
     let Ok(frame) = message::decode_frame(frame, |_| 0) else { return };
     for message in frame.messages {
         if let Message::Error(error) = message {
-            info!(connection = id.0, channel = frame.channel, code = error.code.name(), detail = error.detail, text = error.text, "refused");
+            info!(
+                connection = id.0,
+                channel = frame.channel,
+                code = error.code.name(),
+                detail = error.detail,
+                text = error.text,
+                "refused"
+            );
         }
     }
 }

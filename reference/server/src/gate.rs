@@ -92,7 +92,8 @@ impl Gate {
     fn admits(&self, origin: &str, host: &str) -> bool {
         let own = |scheme: &str, port: &str| {
             let authority = origin.strip_prefix(scheme);
-            authority.is_some_and(|authority| !host.is_empty() && without_port(authority, port).eq_ignore_ascii_case(without_port(host, port)))
+            authority
+                .is_some_and(|authority| !host.is_empty() && without_port(authority, port).eq_ignore_ascii_case(without_port(host, port)))
         };
         own("http://", ":80") || own("https://", ":443") || self.allow_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
     }
@@ -157,7 +158,9 @@ mod tests {
         local("http://localhost:7747", 101);
         local("https://localhost:7747", 101);
         local("https://app.example", 101);
-        for origin in ["http://localhost:5173", "http://localhost", "null", "", "https://app.example.evil", "file://", "http://127.0.0.1:7747"] {
+        for origin in
+            ["http://localhost:5173", "http://localhost", "null", "", "https://app.example.evil", "file://", "http://127.0.0.1:7747"]
+        {
             local(origin, 403);
         }
         check("0.0.0.0:80", false, "sync.example", Some("http://sync.example:80"), 101);

@@ -113,7 +113,10 @@ impl Store for SqliteStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.write("INSERT INTO kv(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (key, seal(key, value)))
+        self.write(
+            "INSERT INTO kv(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+            (key, seal(key, value)),
+        )
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {

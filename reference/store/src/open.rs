@@ -131,7 +131,8 @@ fn check_owner(connection: &Connection, path: &Path, kind: Kind) -> Result<(), O
     if application != APPLICATION {
         return Err(OpenError::Foreign { path: path() });
     }
-    let meta = |name: &str| connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0)).optional();
+    let meta =
+        |name: &str| connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0)).optional();
     let format = meta("format").map_err(say)?.and_then(|format| format.parse().ok());
     let Some(format) = format else {
         return Err(OpenError::Damaged { path: path(), found: "it does not say which format it has".to_owned() });

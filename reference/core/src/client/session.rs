@@ -288,24 +288,32 @@ impl Client {
         if reject.seq != settled + 1 || !self.is_next(reject.position) {
             return Ok(false);
         }
-        self.settle_rejected(now, store, reject.code, reject.position)?;
+        self.settle_rejected(now, store, (reject.code, reject.detail), reject.position)?;
         self.landed(reject.seq);
         self.move_cursor(store, reject.position)?;
         Ok(true)
     }
 
     /// The next own change was rejected: it leaves the view, and the application is told. (IDENT-16, IDENT-22)
-    fn settle_rejected(&mut self, now: Now, store: &mut dyn Store, code: Code, position: u64) -> Result<(), StoreError> {
+    fn settle_rejected(
+        &mut self,
+        now: Now,
+        store: &mut dyn Store,
+        (code, detail): (Code, Option<u64>),
+        position: u64,
+    ) -> Result<(), StoreError> {
         let replica = self.outbox.identity.replica;
         let Some(Pending { change, rejected, .. }) = self.outbox.settle(store, code, position)? else { return Ok(()) };
         self.event(Event::Changed(names(&change)));
         if rejected.is_some() || code == Code::DUPLICATE || code == Code::SKIPPED {
             return Ok(());
         }
-        // CLOCK-12: replaced once, by itself.
-        if code == Code::CLOCK && change.origin.is_none() {
+        // CLOCK-12: replaced by itself, unless the server's own time says that the reading was admissible.
+        let server_ms = detail.unwrap_or(u64::MAX);
+        if code == Code::CLOCK && change.reading.ms() > server_ms.saturating_add(limits::CLOCK_ADMIT_MS) {
+            self.clock.keep_within(now, server_ms);
             let link = self.outbox.identity.settled.1;
-            let origin = crate::change::Origin { replica, seq: change.seq, link };
+            let origin = change.origin.unwrap_or(crate::change::Origin { replica, seq: change.seq, link });
             let replacement = self.stamped(now, store, change.rows)?;
             self.outbox.mint(store, Change { origin: Some(origin), ..replacement })?;
             return Ok(());
@@ -415,7 +423,7 @@ impl Client {
                 Code::ACCEPTED => {
                     self.outbox.settle(store, Code::ACCEPTED, position)?;
                 }
-                code => self.settle_rejected(now, store, code, position)?,
+                code => self.settle_rejected(now, store, (code, outcome.detail), position)?,
             }
             self.landed(outcome.seq);
         }

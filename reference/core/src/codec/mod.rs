@@ -95,8 +95,7 @@ pub enum Major {
     Simple,
 }
 
-const MAJORS: [Major; 8] =
-    [Major::Uint, Major::Nint, Major::Bytes, Major::Text, Major::Array, Major::Map, Major::Tag, Major::Simple];
+const MAJORS: [Major; 8] = [Major::Uint, Major::Nint, Major::Bytes, Major::Text, Major::Array, Major::Map, Major::Tag, Major::Simple];
 
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;

@@ -1,8 +1,6 @@
 //! Reading frames: bytes become messages once, or the first fault met.
 
-use super::{
-    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome,
-};
+use super::{Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome};
 use crate::change::{Change, Cursor, Pushed, RecordName, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Major, Reader};

@@ -73,8 +73,8 @@ fn verdict(
     for origin in [Some(own_name), change.origin.as_ref()].into_iter().flatten() {
         match log.origin_verdict(store, origin)? {
             Some(Code::ACCEPTED | Code::DUPLICATE) => return reject(Code::DUPLICATE, None),
-            Some(Code::CLOCK) | None => {}
             Some(code) => return reject(code, None),
+            None => {}
         }
     }
     // LIMIT-3, LIMIT-4

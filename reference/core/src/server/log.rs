@@ -43,6 +43,11 @@ pub(super) struct Verdict {
 impl Verdict {
     pub const ACCEPTED: Self = Self { code: Code::ACCEPTED, detail: None };
 
+    /// Whether the same rows may not be judged again under another name. (IDENT-15)
+    pub fn is_final(self) -> bool {
+        !matches!(self.code, Code::CLOCK | Code::SKIPPED)
+    }
+
     pub fn rejected(code: Code, detail: Option<u64>) -> Self {
         Self { code, detail }
     }
@@ -166,10 +171,11 @@ impl Log {
         Ok(self.settled_change(store, replica, seq)?.map(|change| change.link))
     }
 
-    /// The code under which an origin was settled, under its own name or as another change's origin. (IDENT-15)
+    /// The final code under which an origin was settled, under its own name or as another change's origin. (IDENT-15)
     pub fn origin_verdict(&self, store: &dyn Store, origin: &Origin) -> Result<Option<Code>, StoreError> {
         if let Some(own) = self.settled_change(store, origin.replica, origin.seq)?
             && own.link == origin.link
+            && own.verdict.is_final()
         {
             return Ok(Some(own.verdict.code));
         }
@@ -184,7 +190,7 @@ impl Log {
         store.put(&self.entry_key(position), &entry_bytes(entry))?;
         store.put(&self.seq_key(entry.author, entry.seq), &settled_change_bytes(position, link, entry.verdict))?;
         if let Some(origin) = origin
-            && entry.verdict.code != Code::CLOCK
+            && entry.verdict.is_final()
         {
             store.put(&self.origin_key(origin), &uint_bytes(entry.verdict.code.0))?;
         }

@@ -43,13 +43,24 @@ impl Faults {
         Self { cut: 10, lose: 4, duplicate: 4, reorder: 4, crash_server: 3, crash_client: 5, skew: 3, ..Self::default() }
     }
 
-    /// The common faults and those that break identities.
+    /// The common faults, and clients that are cloned and restored.
     pub fn identity() -> Self {
-        Self { clone: 2, restore_client: 2, restore_server: 1, ..Self::common() }
+        Self { clone: 2, restore_client: 2, ..Self::common() }
     }
 
-    fn is_lossy(&self) -> bool {
+    /// All faults, with a server that forgets what it had acknowledged.
+    pub fn forgetful() -> Self {
+        Self { restore_server: 2, ..Self::identity() }
+    }
+
+    /// Whether a store may go that held the only copy of a change.
+    fn loses_changes(&self) -> bool {
         self.clone + self.restore_client + self.restore_server > 0
+    }
+
+    /// Whether a verdict that an application saw may be forgotten and given anew.
+    fn loses_verdicts(&self) -> bool {
+        self.restore_server > 0
     }
 }
 
@@ -99,7 +110,7 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
         return Err(violation(format!("not in sync after {REST_MS} ms: {}", world.standing())));
     }
     world.check_equal().map_err(violation)?;
-    ledger.check(&world, faults.is_lossy()).map_err(violation)?;
+    ledger.check(&world, faults).map_err(violation)?;
     Ok(Report { writes: ledger.written, positions: world.log().len() as u64, frames: world.frames, rejections: world.rejections })
 }
 
@@ -193,7 +204,7 @@ impl Ledger {
     }
 
     /// Every write is in the log once, or was rejected visibly: never none, never two.
-    fn check(&self, world: &World, lossy: bool) -> Result<(), String> {
+    fn check(&self, world: &World, faults: &Faults) -> Result<(), String> {
         let mut seen: BTreeMap<&RecordName, u64> = BTreeMap::new();
         let log = world.log();
         for change in &log {
@@ -205,12 +216,14 @@ impl Ledger {
             let times = seen.get(record).copied().unwrap_or(0);
             let rejected = world.rejected.contains(record);
             if times > 1 {
-                return Err(format!("{record:?} was applied {times} times"));
+                let names = log.iter().filter(|change| change.rows.iter().any(|row| row.record == *record));
+                let names: Vec<_> = names.map(|change| (change.seq, change.reading, &change.origin)).collect();
+                return Err(format!("{record:?} was applied {times} times, as {names:?}"));
             }
-            if times == 0 && !rejected && !lossy {
+            if times == 0 && !rejected && !faults.loses_changes() {
                 return Err(format!("{record:?} was lost"));
             }
-            if times == 1 && rejected {
+            if times == 1 && rejected && !faults.loses_verdicts() {
                 return Err(format!("{record:?} was applied and reported as rejected"));
             }
         }

@@ -60,7 +60,7 @@ impl Peer {
         peer
     }
 
-    /// A connection with the space open; `None` answers with the error that the server gave.
+    /// A connection with the space open on `CHANNEL`.
     pub async fn opened(address: SocketAddr, space: &str, replica: Replica) -> (Self, Opened) {
         let mut peer = Self::welcomed(address, None).await;
         let opened = peer.open(space, replica).await;

@@ -1,0 +1,222 @@
+//! Values, changes and frames at random, as the schema has them.
+
+use std::collections::BTreeMap;
+
+use proptest::array::uniform;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use syncline::change::{Change, Cursor, Op, Origin, Payload, Pushed, RecordName, Row};
+use syncline::clock::{History, MS_MAX, Reading, Replica, Stamp};
+use syncline::codec::Writer;
+use syncline::hash::{ChangeHash, Link};
+use syncline::limits::INT_MAX;
+use syncline::message::{
+    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome,
+};
+use syncline::registry::{Class, Code};
+use syncline::value::{Value, ValueMap};
+
+/// What the stamps of the frames are relative to.
+pub const BASE_MS: u64 = 1_700_000_000_000;
+
+/// Any value, up to a few levels deep.
+pub fn value() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        uint().prop_map(|number| Value::Int(number as i64)),
+        uint().prop_map(|number| Value::Int(-(number as i64))),
+        any::<f64>().prop_filter_map("a number", Value::number),
+        any::<f32>().prop_filter_map("a number", |number| Value::number(number.into())),
+        (-4096i32..4096).prop_filter_map("a number", |number| Value::number(f64::from(number) / 64.0)),
+        vec(any::<u8>(), 0..40).prop_map(Value::Bytes),
+        ".{0,12}".prop_map(Value::Text),
+    ];
+    scalar.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..5).prop_map(Value::Array),
+            btree_map(".{0,4}", inner, 0..5)
+                .prop_map(|pairs| Value::Map(ValueMap::new(pairs.into_iter().collect()).expect("the keys of a map differ"))),
+        ]
+    })
+}
+
+/// Numbers of every length of encoding.
+fn uint() -> impl Strategy<Value = u64> {
+    (0u32..54).prop_flat_map(|bits| 0..(1u64 << bits).min(INT_MAX as u64) + 1).prop_map(|number| number.min(INT_MAX as u64))
+}
+
+fn seq() -> impl Strategy<Value = u64> {
+    uint().prop_map(|number| number.max(1))
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "\\PC{1,8}"
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    let ms = prop_oneof![0..=MS_MAX, BASE_MS - 100..BASE_MS + 100];
+    let counter = prop_oneof![Just(0u16), any::<u16>()];
+    (ms, counter).prop_map(|(ms, counter)| Reading::new(ms, counter).expect("the range is a reading's"))
+}
+
+fn replica() -> impl Strategy<Value = Replica> {
+    uniform::<_, 16>(any::<u8>()).prop_map(Replica)
+}
+
+fn history() -> impl Strategy<Value = History> {
+    uniform::<_, 8>(any::<u8>()).prop_map(History)
+}
+
+fn link() -> impl Strategy<Value = Link> {
+    uniform::<_, 16>(any::<u8>()).prop_map(Link)
+}
+
+fn class() -> impl Strategy<Value = Class> {
+    (0u64..4).prop_map(|code| Class::from_code(code).expect("there are four classes"))
+}
+
+fn code() -> impl Strategy<Value = Code> {
+    uint().prop_map(Code)
+}
+
+/// The ops of a row by their columns, each with the distance of its `after`.
+type Ops = BTreeMap<(String, bool), (Option<u16>, Option<Value>)>;
+
+fn row_body() -> impl Strategy<Value = (u64, Ops)> {
+    let ops = btree_map((name(), any::<bool>()), (option::of(any::<u16>()), option::of(value())), 0..4);
+    (prop_oneof![Just(1u64), Just(2), seq()], ops)
+}
+
+fn rows(reading: Reading, with_after: bool) -> impl Strategy<Value = Vec<Row>> {
+    btree_map((name(), name()), row_body(), 1..4).prop_map(move |rows| {
+        let row = |((collection, id), (life, ops)): ((String, String), (u64, Ops))| {
+            let ops = if life % 2 == 1 { ops } else { Ops::new() };
+            let ops = ops.into_iter().map(|column| op(column, reading, with_after)).collect();
+            Row { record: RecordName { collection, id }, life, ops }
+        };
+        rows.into_iter().map(row).collect()
+    })
+}
+
+fn op(((field, lww), (distance, value)): ((String, bool), (Option<u16>, Option<Value>)), reading: Reading, with_after: bool) -> Op {
+    let later = |distance: u16| Reading::new((reading.ms() + u64::from(distance)).min(MS_MAX), reading.counter());
+    let after = distance.filter(|_| with_after).and_then(later);
+    let payload = match value {
+        Some(value) if lww => Payload::Set(value),
+        None if lww => Payload::Unset,
+        value => Payload::Other(value.unwrap_or(Value::Null).encoded()),
+    };
+    Op { field, rule: if lww { 0 } else { 3 }, after, payload }
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    (replica(), seq(), link()).prop_map(|(replica, seq, link)| Origin { replica, seq, link })
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let extra = btree_map(1u64..300, value().prop_map(|value| value.encoded()), 0..3);
+    let at = reading().prop_flat_map(|reading| (Just(reading), rows(reading, true)));
+    (seq(), at, option::of(origin()), extra).prop_map(|(seq, (reading, rows), origin, extra)| Change {
+        seq,
+        reading,
+        rows,
+        origin,
+        extra: extra.into_iter().collect(),
+    })
+}
+
+fn pushed() -> impl Strategy<Value = Pushed> {
+    let measured = |change: Change| {
+        let mut w = Writer::default();
+        change.write_pushed(&mut w, BASE_MS);
+        let payload_bytes = |op: &Op| match &op.payload {
+            Payload::Set(value) => value.encoded().len(),
+            Payload::Unset => 1,
+            Payload::Other(encoded) => encoded.len(),
+        };
+        let value_bytes_max = change.rows.iter().flat_map(|row| &row.ops).map(payload_bytes).max().unwrap_or(0);
+        Pushed::Change { change, bytes: w.finish().len(), value_bytes_max }
+    };
+    prop_oneof![
+        3 => change().prop_map(measured),
+        1 => (seq(), uniform::<_, 32>(any::<u8>())).prop_map(|(seq, hash)| Pushed::Skip { seq, hash: ChangeHash(hash) }),
+    ]
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    let cells = (replica(), reading()).prop_flat_map(|(author, reading)| {
+        rows(reading, false).prop_map(move |rows| Item::Cells { stamp: Stamp { reading, author }, rows })
+    });
+    let outcome = (seq(), link(), code(), class(), option::of(uint()))
+        .prop_map(|(seq, link, code, class, detail)| Item::Outcome(Outcome { seq, link, code, class, detail }));
+    let lives = vec((name(), name(), seq()), 1..4)
+        .prop_map(|lives| Item::Lives(lives.into_iter().map(|(collection, id, life)| (RecordName { collection, id }, life)).collect()));
+    prop_oneof![cells, outcome, lives]
+}
+
+fn connection_message() -> impl Strategy<Value = Message> {
+    let limits = || btree_map(0u64..100, uint(), 0..3).prop_map(|limits| limits.into_iter().collect::<Vec<_>>());
+    prop_oneof![
+        (vec(uint(), 1..3), vec(uint(), 0..3), limits(), option::of(name()))
+            .prop_map(|(versions, profiles, limits, token)| Message::Hello(Hello { versions, profiles, limits, token })),
+        (uint(), vec(uint(), 0..3), limits(), 0..=MS_MAX).prop_map(|(version, profiles, limits, time_ms)| Message::Welcome(Welcome {
+            version,
+            profiles,
+            limits,
+            time_ms
+        })),
+        uint().prop_map(Message::Ping),
+        (uint(), 0..=MS_MAX).prop_map(|(number, time_ms)| Message::Pong { number, time_ms }),
+        (code(), class(), option::of(uint()), ".{0,60}").prop_map(|(code, class, detail, text)| Message::Error(ErrorMessage {
+            code,
+            class,
+            detail,
+            text
+        })),
+        (0u64..=86_400_000).prop_map(|wait_ms| Message::Bye { wait_ms }),
+    ]
+}
+
+fn space_message() -> impl Strategy<Value = Message> {
+    let cursor = (uint(), history()).prop_map(|(position, history)| Cursor { position, history, staged: None });
+    prop_oneof![
+        (name(), replica(), uint(), option::of(cursor)).prop_map(|(space, replica, settled, cursor)| Message::Open(Open {
+            space,
+            replica,
+            settled,
+            cursor
+        })),
+        // An `opened` sets the base of what follows it, so that it is the same throughout.
+        (uint(), history(), uint(), link(), 0u64..5).prop_map(|(position, history, last_seq, link, reset)| {
+            Message::Opened(Opened { position, history, last_seq, link, base_ms: BASE_MS, reset })
+        }),
+        Just(Message::Shut),
+        vec(pushed(), 1..4).prop_map(Message::Push),
+        (seq(), uint(), 1u64..3).prop_map(|(seq, position, durability)| Message::Ack(Ack { seq, position, durability })),
+        (seq(), uint(), code(), class(), option::of(uint())).prop_map(|(seq, position, code, class, detail)| Message::Reject(Reject {
+            seq,
+            position,
+            code,
+            class,
+            detail
+        })),
+        (uint(), replica(), change()).prop_map(|(position, author, change)| Message::Change(PlacedChange { position, author, change })),
+        (any::<bool>(), uint(), history(), vec(item(), 0..4)).prop_map(|(last, to, history, items)| Message::States(States {
+            last,
+            to,
+            history,
+            items
+        })),
+        (uint(), history(), uniform::<_, 16>(any::<u8>()), option::of(uint()))
+            .prop_map(|(position, history, fingerprint, backed_up)| { Message::Mark(Mark { position, history, fingerprint, backed_up }) }),
+        (uint(), replica(), seq(), code()).prop_map(|(position, author, seq, code)| Message::Void(Void { position, author, seq, code })),
+    ]
+}
+
+/// A frame of a few messages, whatever a state machine would say to them.
+pub fn frame() -> impl Strategy<Value = Frame> {
+    let message = prop_oneof![1 => connection_message(), 3 => space_message()];
+    (any::<u16>(), vec(message, 1..4)).prop_map(|(channel, messages)| Frame { channel, messages })
+}
