@@ -80,7 +80,9 @@ impl Adapter {
         }
         loop {
             let line = self.line(verb)?;
-            let Ok(Value::Object(object)) = serde_json::from_str(&line) else { return Err(Trouble::Adapter(format!("`{line}` is no JSON object"))) };
+            let Ok(Value::Object(object)) = serde_json::from_str(&line) else {
+                return Err(Trouble::Adapter(format!("`{line}` is no JSON object")));
+            };
             if object.contains_key("id") {
                 return self.reply(id, verb, object);
             }

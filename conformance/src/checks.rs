@@ -100,7 +100,9 @@ impl Rulebook {
             let rule = if fault.canonical_only { "CODEC-12" } else { "CODEC-13" };
             Trouble::broken(rule, "a frame in the one encoding", format!("{fault}: {}", shown()))
         })?;
-        let Some(channel) = items.first().and_then(Item::as_u64) else { return Err(Trouble::broken("CODEC-13", "a channel number first", shown())) };
+        let Some(channel) = items.first().and_then(Item::as_u64) else {
+            return Err(Trouble::broken("CODEC-13", "a channel number first", shown()));
+        };
         if items.len() < 2 {
             return Err(Trouble::broken("FRAME-1", "at least one message", shown()));
         }
@@ -140,10 +142,16 @@ impl Rulebook {
             _ => false,
         };
         if misplaced && code_of(message) == Some(code::ERROR) {
-            return Err(Trouble::broken("ERROR-3", format!("{} on its {}", entry.name, entry.scope), format!("channel {channel}: {}", print(message))));
+            return Err(Trouble::broken(
+                "ERROR-3",
+                format!("{} on its {}", entry.name, entry.scope),
+                format!("channel {channel}: {}", print(message)),
+            ));
         }
         match text {
-            Some(text) if text.len() > TEXT_BYTES_MAX => Err(Trouble::broken("LIMIT-7", "at most 256 bytes of text", format!("{} bytes", text.len()))),
+            Some(text) if text.len() > TEXT_BYTES_MAX => {
+                Err(Trouble::broken("LIMIT-7", "at most 256 bytes of text", format!("{} bytes", text.len())))
+            }
             _ => Ok(()),
         }
     }
@@ -175,6 +183,8 @@ struct Channel {
     cursor: u64,
     /// The last position shown; none before a catch-up after a reset is complete.
     last: Option<u64>,
+    /// The last seq of the receiver that has a verdict: an answer under IDENT-4 repeats an older position.
+    settled: u64,
     ended: bool,
 }
 
@@ -183,7 +193,7 @@ impl Watch {
     pub fn from_client(&mut self, channel: u64, message: &Item) {
         if let [Item::Int(2), _, replica, _, cursor, ..] = message.items() {
             let cursor = cursor.items().first().and_then(Item::as_u64).unwrap_or(0);
-            self.channels.insert(channel, Channel { replica: Some(replica.clone()), cursor, last: None, ended: false });
+            self.channels.insert(channel, Channel { replica: Some(replica.clone()), cursor, ..Channel::default() });
         }
     }
 
@@ -203,15 +213,17 @@ impl Watch {
             Some(code::OPENED) => {
                 let reset = message.items().get(6).and_then(Item::as_u64);
                 channel.last = (reset == Some(0)).then_some(channel.cursor);
+                channel.settled = message.items().get(3).and_then(Item::as_u64).unwrap_or(0);
                 Ok(())
             }
             Some(code::STATES) => channel.states(message),
             Some(code::ACK) => {
                 let position = message.items().get(2).and_then(Item::as_u64);
                 channel.last = channel.last.map(|last| last.max(position.unwrap_or(0)));
+                channel.settled = channel.settled.max(message.items().get(1).and_then(Item::as_u64).unwrap_or(0));
                 Ok(())
             }
-            Some(code::REJECT) => channel.next(message.items().get(2).and_then(Item::as_u64), message),
+            Some(code::REJECT) => channel.reject(message),
             Some(code::VOID) => channel.next(position, message),
             Some(code::CHANGE) => {
                 if channel.replica.is_some() && message.items().get(2) == channel.replica.as_ref() {
@@ -235,6 +247,16 @@ impl Channel {
             self.last = Some(to);
         }
         Ok(())
+    }
+
+    fn reject(&mut self, message: &Item) -> Result<(), Trouble> {
+        let number = |index: usize| message.items().get(index).and_then(Item::as_u64);
+        let again = number(1).is_some_and(|seq| seq <= self.settled) && number(2) <= self.last;
+        if again {
+            return Ok(());
+        }
+        self.settled = number(1).unwrap_or(self.settled);
+        self.next(number(2), message)
     }
 
     fn next(&mut self, position: Option<u64>, message: &Item) -> Result<(), Trouble> {

@@ -221,7 +221,15 @@ impl State {
         let mut digests = Vec::new();
         for ((collection, id), life) in self.lives.iter().filter(|(_, life)| *life % 2 == 1) {
             let cell = |field: Item, rule: i128, state: Item| {
-                let address = vec![Item::Text(collection.clone()), Item::Text(id.clone()), field, Item::Int(rule), Item::Null, Item::Int(*life), state];
+                let address = vec![
+                    Item::Text(collection.clone()),
+                    Item::Text(id.clone()),
+                    field,
+                    Item::Int(rule),
+                    Item::Null,
+                    Item::Int(*life),
+                    state,
+                ];
                 sha256(&encode(&Item::Array(address)))
             };
             digests.push(cell(Item::Null, 1, Item::Null));
@@ -240,12 +248,17 @@ impl State {
 /// The sum of two big-endian integers of 32 bytes, modulo 2^256.
 fn add(a: &[u8], b: &[u8]) -> Vec<u8> {
     let mut carry = 0u16;
-    let mut sum: Vec<u8> = a.iter().zip(b).rev().map(|(a, b)| {
-        carry += u16::from(*a) + u16::from(*b);
-        let low = carry as u8;
-        carry >>= 8;
-        low
-    }).collect();
+    let mut sum: Vec<u8> = a
+        .iter()
+        .zip(b)
+        .rev()
+        .map(|(a, b)| {
+            carry += u16::from(*a) + u16::from(*b);
+            let low = carry as u8;
+            carry >>= 8;
+            low
+        })
+        .collect();
     sum.reverse();
     sum
 }

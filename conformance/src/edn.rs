@@ -222,7 +222,10 @@ impl<'a> Cursor<'a> {
 
     fn number(&mut self) -> Result<Expr, String> {
         let rest = self.rest();
-        let end = rest.char_indices().find(|(i, c)| !(c.is_ascii_digit() || (*c == '-' && *i == 0) || numeric(rest, *i, *c))).map_or(rest.len(), |(i, _)| i);
+        let end = rest
+            .char_indices()
+            .find(|(i, c)| !(c.is_ascii_digit() || (*c == '-' && *i == 0) || numeric(rest, *i, *c)))
+            .map_or(rest.len(), |(i, _)| i);
         let digits = &rest[..end];
         self.at += end;
         if digits.contains(['.', 'e']) {
@@ -256,8 +259,8 @@ impl<'a> Cursor<'a> {
 
 /// Whether a character after the first goes on with a number: a point, an exponent, or the exponent's sign.
 fn numeric(rest: &str, index: usize, c: char) -> bool {
-    let next_is_digit = rest[index..].chars().nth(1).is_some_and(|c| c.is_ascii_digit() || c == '-');
-    index > 0 && (((c == '.' || c == 'e') && next_is_digit) || (c == '-' && rest[..index].ends_with('e')))
+    let next_is_digit = rest[index..].chars().nth(1).is_some_and(|c| c.is_ascii_digit() || c == '-' || c == '+');
+    index > 0 && (((c == '.' || c == 'e') && next_is_digit) || ((c == '-' || c == '+') && rest[..index].ends_with('e')))
 }
 
 /// The first characters of a text, for messages.
@@ -273,7 +276,10 @@ pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
     if digits.len() % 2 != 0 || !digits.is_ascii() {
         return Err(format!("`{}` is no hex", excerpt(digits)));
     }
-    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).map_err(|_| format!("`{}` is no hex", excerpt(digits)))).collect()
+    (0..digits.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).map_err(|_| format!("`{}` is no hex", excerpt(digits))))
+        .collect()
 }
 
 /// Bytes as hex digits.
@@ -314,9 +320,9 @@ pub fn print_expr(expr: &Expr) -> String {
         Expr::Any => "$_".to_owned(),
         Expr::Name(name) => format!("${name}"),
         Expr::Call(name, arguments) => format!("{name}({})", list(arguments)),
-        Expr::Sum(first, more) => {
-            more.iter().fold(print_expr(first), |text, (minus, term)| format!("{text} {} {}", if *minus { '-' } else { '+' }, print_expr(term)))
-        }
+        Expr::Sum(first, more) => more
+            .iter()
+            .fold(print_expr(first), |text, (minus, term)| format!("{text} {} {}", if *minus { '-' } else { '+' }, print_expr(term))),
     }
 }
 

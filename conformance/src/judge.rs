@@ -171,7 +171,8 @@ fn tasks<'a>(suite: &'a Suite, config: &Config, selection: &Selection) -> Vec<Ta
             }
         }
     }
-    let selected: Vec<&Vector> = suite.vectors.iter().filter(|vector| format!("vectors/{}", vector.name).contains(selection.filter)).collect();
+    let selected: Vec<&Vector> =
+        suite.vectors.iter().filter(|vector| format!("vectors/{}", vector.name).contains(selection.filter)).collect();
     if !selected.is_empty() {
         tasks.push(Task::Vectors(selected));
     }
@@ -199,7 +200,9 @@ fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Opti
 
 fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: &Task) -> Vec<Judged> {
     match task {
-        Task::Scenario(scenario, level, attachment) => vec![judge_scenario(suite, config, rulebook, seed, (scenario, *level, attachment.as_ref()))],
+        Task::Scenario(scenario, level, attachment) => {
+            vec![judge_scenario(suite, config, rulebook, seed, (scenario, *level, attachment.as_ref()))]
+        }
         Task::Vectors(vectors) => judge_vectors(config, vectors),
     }
 }

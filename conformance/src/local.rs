@@ -184,7 +184,8 @@ impl World<'_> {
 
     /// The clients that could be in sync and are not, with their status.
     fn unsettled(&mut self) -> Result<String, Trouble> {
-        let peers: Vec<String> = self.peers.iter().filter(|who| !self.apart.contains(*who) && !self.crashed.contains(*who)).cloned().collect();
+        let peers: Vec<String> =
+            self.peers.iter().filter(|who| !self.apart.contains(*who) && !self.crashed.contains(*who)).cloned().collect();
         let mut all = Vec::new();
         for peer in peers {
             let stalled = self.links.get(&peer).is_some_and(|link| link.stalled);
@@ -208,7 +209,10 @@ impl World<'_> {
         let (left, right) = (self.call("status", json!({"peer": a}))?, self.call("status", json!({"peer": b}))?);
         for field in ["position", "history", "fingerprint"] {
             if left.get(field) != right.get(field) {
-                return Err(Trouble::fault(format!("{field} {:?}, as {a} has", left.get(field)), format!("{:?}, in {b}", right.get(field))));
+                return Err(Trouble::fault(
+                    format!("{field} {:?}, as {a} has", left.get(field)),
+                    format!("{:?}, in {b}", right.get(field)),
+                ));
             }
         }
         Ok(())
@@ -219,7 +223,9 @@ impl World<'_> {
 pub(crate) fn event_matches(event: &Map<String, Value>, name: &str, fields: &Options, names: &Names) -> bool {
     let mut names = names.clone();
     let named = event.get("event").and_then(Value::as_str) == Some(name);
-    let mut field = |field: &(String, Expr)| event.get(&field.0).and_then(|v| status_item(v).ok()).is_some_and(|item| matches(&field.1, &item, &mut names).is_ok());
+    let mut field = |field: &(String, Expr)| {
+        event.get(&field.0).and_then(|v| status_item(v).ok()).is_some_and(|item| matches(&field.1, &item, &mut names).is_ok())
+    };
     named && fields.iter().all(&mut field)
 }
 
@@ -285,7 +291,8 @@ fn object_from_json(object: &Map<String, Value>) -> Result<Item, String> {
         let pair = |pair: &Value| Ok((from_json(&pair[0])?, from_json(&pair[1])?));
         return pairs.iter().map(pair).collect::<Result<_, String>>().map(Item::Map);
     }
-    let mut pairs: Vec<(Item, Item)> = object.iter().map(|(key, value)| Ok((Item::Text(key.clone()), from_json(value)?))).collect::<Result<_, String>>()?;
+    let mut pairs: Vec<(Item, Item)> =
+        object.iter().map(|(key, value)| Ok((Item::Text(key.clone()), from_json(value)?))).collect::<Result<_, String>>()?;
     pairs.sort_by_key(|(key, _)| crate::cbor::encode(key));
     Ok(Item::Map(pairs))
 }

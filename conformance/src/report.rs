@@ -112,7 +112,8 @@ pub fn json(suite: &Suite, config: &Config, selection: &Selection, judged: &[Jud
         .rules
         .iter()
         .map(|rule| {
-            let shown: Vec<&str> = judged.iter().filter(|j| j.verdict.passed() && j.shown.contains(&rule.id)).map(|j| j.check.as_str()).collect();
+            let shown: Vec<&str> =
+                judged.iter().filter(|j| j.verdict.passed() && j.shown.contains(&rule.id)).map(|j| j.check.as_str()).collect();
             (rule.id.clone(), json!({"level": rule.level, "keyword": rule.keyword, "shown": shown}))
         })
         .collect();
@@ -138,7 +139,8 @@ pub fn coverage(suite: &Suite) -> String {
     for rule in &suite.rules {
         let naming = naming(suite, &rule.id);
         bare += usize::from(naming.is_empty());
-        let shown = if naming.is_empty() { "—".to_owned() } else { format!("{} ({})", naming.len(), naming[..naming.len().min(3)].join(", ")) };
+        let shown =
+            if naming.is_empty() { "—".to_owned() } else { format!("{} ({})", naming.len(), naming[..naming.len().min(3)].join(", ")) };
         let _ = writeln!(out, "{:<10} L{} {:<9} {shown}", rule.id, rule.level, rule.keyword);
     }
     let _ = writeln!(out, "{} rules, {bare} that nothing names", suite.rules.len());
@@ -157,7 +159,15 @@ pub fn explain(suite: &Suite, name: &str) -> Option<String> {
     if let Some(rule) = suite.rule(name) {
         let place = format!("{}:{}", rule.file.display(), rule.line);
         let naming = naming(suite, name);
-        return Some(format!("{} [{} L{}] {}\n  {place}\n  named by {} checks:\n    {}", rule.id, rule.profile, rule.level, rule.sentence, naming.len(), naming.join("\n    ")));
+        return Some(format!(
+            "{} [{} L{}] {}\n  {place}\n  named by {} checks:\n    {}",
+            rule.id,
+            rule.profile,
+            rule.level,
+            rule.sentence,
+            naming.len(),
+            naming.join("\n    ")
+        ));
     }
     let scenario = suite.scenarios.iter().find(|scenario| scenario.id == name)?;
     let mut out = format!("{}\n{}\n  {} L{} {:?}\n", scenario.id, scenario.title, scenario.file.display(), scenario.level, scenario.role);

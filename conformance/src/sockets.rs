@@ -94,7 +94,8 @@ impl Sockets {
     /// The server did not take it.
     pub fn connect(&mut self, conn: &str) -> Result<(), Trouble> {
         let request = self.request(Some(SUBPROTOCOL), None)?;
-        let (reader, response) = tungstenite::client(request, self.stream()?).map_err(|error| Trouble::broken("BIND-1", "a WebSocket handshake", error.to_string()))?;
+        let (reader, response) = tungstenite::client(request, self.stream()?)
+            .map_err(|error| Trouble::broken("BIND-1", "a WebSocket handshake", error.to_string()))?;
         if response.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok()) != Some(SUBPROTOCOL) {
             return Err(Trouble::broken("BIND-1", "the subprotocol syncline.1 in the answer", format!("{:?}", response.headers())));
         }

@@ -71,7 +71,8 @@ pub fn parse(stem: &str, kind: &str, line: &str) -> Result<Vector, String> {
     let mut words = line.splitn(4, ' ');
     let mut word = || words.next().ok_or("a word is missing");
     let (verdict, name, rule, rest) = (word()?, word()?, word()?, word()?);
-    let vector = |given: String, expected| Vector { name: format!("{stem}/{name}"), rule: rule.to_owned(), kind: kind.to_owned(), given, expected };
+    let vector =
+        |given: String, expected| Vector { name: format!("{stem}/{name}"), rule: rule.to_owned(), kind: kind.to_owned(), given, expected };
     if !matches!(kind, "value" | "frame") {
         let (given, expected) = rest.split_once(" => ").ok_or("` => ` is missing")?;
         return Ok(vector(encoded(given)?, Expected::Bytes(encoded(expected)?)));

@@ -29,8 +29,10 @@ impl World<'_> {
         self.pass_until(PATIENCE_MS, |world| waiting(world, who))?;
         let link = self.links.get_mut(who).expect("checked above");
         let Some(message) = link.queues.entry(channel).or_default().pop_front() else {
-            let elsewhere: Vec<String> = link.queues.iter().flat_map(|(channel, queue)| queue.iter().map(move |m| format!("{channel}, {}", print(m)))).collect();
-            let got = if link.closed { "the connection ended".to_owned() } else { format!("nothing on channel {channel} in {PATIENCE_MS} ms") };
+            let elsewhere: Vec<String> =
+                link.queues.iter().flat_map(|(channel, queue)| queue.iter().map(move |m| format!("{channel}, {}", print(m)))).collect();
+            let got =
+                if link.closed { "the connection ended".to_owned() } else { format!("nothing on channel {channel} in {PATIENCE_MS} ms") };
             let others = if elsewhere.is_empty() { String::new() } else { format!(" (waiting elsewhere: {})", elsewhere.join("; ")) };
             return Err(Trouble::fault(expected, got + &others));
         };
@@ -99,7 +101,10 @@ impl World<'_> {
     /// Whether a message matches, extensions aside that anyone may add and nobody needs to know.
     fn matches_message(&mut self, pattern: &Expr, message: &Item) -> Result<(), String> {
         let found = matches(pattern, message, &mut self.names);
-        if found.is_err() && let Some(bare) = without_extensions(message) && matches(pattern, &bare, &mut self.names).is_ok() {
+        if found.is_err()
+            && let Some(bare) = without_extensions(message)
+            && matches(pattern, &bare, &mut self.names).is_ok()
+        {
             return Ok(());
         }
         found
@@ -141,7 +146,9 @@ impl World<'_> {
             Payload::Zeros(count) => self.send_bytes(who, vec![0; *count]),
             Payload::Text(text) => {
                 let conn = self.links.get(who).ok_or(format!("{who} is not connected"))?.conn.clone();
-                let Sut::Sockets(sockets) = &mut self.sut else { return Err(Trouble::Unobservable("text messages need a WebSocket".to_owned())) };
+                let Sut::Sockets(sockets) = &mut self.sut else {
+                    return Err(Trouble::Unobservable("text messages need a WebSocket".to_owned()));
+                };
                 sockets.send(&conn, Message::text(text.clone()));
                 Ok(())
             }
@@ -151,7 +158,10 @@ impl World<'_> {
     pub(crate) fn never(&mut self, who: &str, patterns: &[Expr]) -> Result<(), Trouble> {
         self.nevers.push((who.to_owned(), Never::Message(patterns.to_vec())));
         let Some(link) = self.links.get(who) else { return Ok(()) };
-        link.queues.iter().flat_map(|(channel, queue)| queue.iter().map(move |message| (*channel, message))).try_for_each(|(channel, message)| self.check_never(who, channel, message))
+        link.queues
+            .iter()
+            .flat_map(|(channel, queue)| queue.iter().map(move |message| (*channel, message)))
+            .try_for_each(|(channel, message)| self.check_never(who, channel, message))
     }
 
     pub(crate) fn quiet(&mut self, who: &str) -> Result<(), Trouble> {
@@ -191,13 +201,19 @@ impl World<'_> {
         self.compare_record(name, fields, found)
     }
 
-    pub(crate) fn compare_record(&mut self, (collection, id): &(String, String), fields: Option<&Expr>, found: Option<Item>) -> Result<(), Trouble> {
+    pub(crate) fn compare_record(
+        &mut self,
+        (collection, id): &(String, String),
+        fields: Option<&Expr>,
+        found: Option<Item>,
+    ) -> Result<(), Trouble> {
         match (fields, found) {
             (None, None) => Ok(()),
             (None, Some(found)) => Err(Trouble::fault(format!("no {collection}/{id}"), print(&found))),
             (Some(fields), None) => Err(Trouble::fault(format!("{collection}/{id} {}", self.shown(fields)), "it is absent")),
-            (Some(fields), Some(found)) => matches(fields, &found, &mut self.names)
-                .map_err(|why| Trouble::fault(format!("{collection}/{id} {}", self.shown(fields)), format!("{}\n          {why}", print(&found)))),
+            (Some(fields), Some(found)) => matches(fields, &found, &mut self.names).map_err(|why| {
+                Trouble::fault(format!("{collection}/{id} {}", self.shown(fields)), format!("{}\n          {why}", print(&found)))
+            }),
         }
     }
 
@@ -215,7 +231,11 @@ impl World<'_> {
         self.connect(who)?;
         let token = self.option(options, "token")?.unwrap_or(Item::Null);
         let int = Item::Int;
-        self.send(who, 0, vec![Item::Array(vec![int(0), Item::Array(vec![int(1)]), Item::Array(vec![int(0)]), Item::Map(Vec::new()), token])])?;
+        self.send(
+            who,
+            0,
+            vec![Item::Array(vec![int(0), Item::Array(vec![int(1)]), Item::Array(vec![int(0)]), Item::Map(Vec::new()), token])],
+        )?;
         let welcome = self.next_of(who, 0, code::WELCOME, "welcome")?;
         self.bind(who, "time", welcome.items().get(4).cloned().unwrap_or(Item::Null));
         Ok(())
@@ -277,7 +297,9 @@ impl World<'_> {
         let (int, now) = (Item::Int, Item::Int(i128::from(self.now())));
         let none = || Item::Map(Vec::new());
         self.send(who, 0, vec![Item::Array(vec![int(1), int(1), Item::Array(vec![int(0)]), none(), now.clone()])])?;
-        let opens = |world: &World| world.links[who].queues.iter().find(|(channel, queue)| **channel > 0 && !queue.is_empty()).map(|(channel, _)| *channel);
+        let opens = |world: &World| {
+            world.links[who].queues.iter().find(|(channel, queue)| **channel > 0 && !queue.is_empty()).map(|(channel, _)| *channel)
+        };
         self.pass_until(PATIENCE_MS, |world| opens(world).is_some() || world.links[who].closed)?;
         let channel = opens(self).ok_or(Trouble::fault("open", "nothing on any channel"))?;
         self.links.get_mut(who).expect("it connected").channel = channel;

@@ -316,7 +316,9 @@ impl<'a> World<'a> {
         if self.role != Role::Both {
             return Ok(());
         }
-        while let Some(index) = self.flight.iter().position(|(conn, _, _)| !self.links.values().any(|link| link.conn == *conn && link.stalled)) {
+        while let Some(index) =
+            self.flight.iter().position(|(conn, _, _)| !self.links.values().any(|link| link.conn == *conn && link.stalled))
+        {
             let (conn, peer, bytes) = self.flight.remove(index).expect("found above");
             if self.links.values().any(|link| link.conn == conn && link.open) {
                 self.call("frame", json!({"peer": peer, "conn": conn, "frame": hex(&bytes)}))?;

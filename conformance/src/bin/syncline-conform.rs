@@ -125,7 +125,18 @@ fn build() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let cargo = std::env::var("CARGO").unwrap_or("cargo".to_owned());
     let mut command = Command::new(cargo);
-    command.current_dir(root).args(["build", "--quiet", "--package", "syncline-server", "--package", "syncline-conformance", "--bin", "syncline-server", "--bin", "syncline-adapter"]);
+    command.current_dir(root).args([
+        "build",
+        "--quiet",
+        "--package",
+        "syncline-server",
+        "--package",
+        "syncline-conformance",
+        "--bin",
+        "syncline-server",
+        "--bin",
+        "syncline-adapter",
+    ]);
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let profile = exe.parent();
     if profile.is_some_and(|folder| folder.ends_with("release")) {

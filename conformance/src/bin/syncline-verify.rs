@@ -30,8 +30,17 @@ fn main() -> ExitCode {
 }
 
 fn steps() -> Vec<Step> {
-    let nextest = Command::new(cargo()).args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-    let tests = if nextest { vec!["nextest", "run", "--workspace", "--no-fail-fast"] } else { vec!["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"] };
+    let nextest = Command::new(cargo())
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let tests = if nextest {
+        vec!["nextest", "run", "--workspace", "--no-fail-fast"]
+    } else {
+        vec!["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]
+    };
     vec![
         ("format", vec!["fmt", "--all", "--check"], None),
         ("clippy", vec!["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], None),

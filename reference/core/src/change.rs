@@ -128,7 +128,7 @@ impl Change {
             write_record(&mut w, &row.record);
             w.uint(row.life);
             for op in &row.ops {
-                write_column(&mut w, op, |w, after| {
+                write_op(&mut w, op, |w, after| {
                     w.array(2);
                     w.uint(after.ms());
                     w.uint(u64::from(after.counter()));
@@ -286,7 +286,7 @@ pub(crate) fn write_row(w: &mut Writer, row: &Row, base_ms: u64) {
         w.uint(row.life);
     }
     for op in &row.ops {
-        write_column(w, op, |w, after| write_stamp(w, after, base_ms));
+        write_op(w, op, |w, after| write_stamp(w, after, base_ms));
     }
 }
 
@@ -356,7 +356,7 @@ pub(crate) fn read_name(r: &mut Reader, bytes_max: usize) -> Result<String, Code
     Ok(name.to_owned())
 }
 
-fn write_column(w: &mut Writer, op: &Op, write_after: impl Fn(&mut Writer, Reading)) {
+fn write_op(w: &mut Writer, op: &Op, write_after: impl Fn(&mut Writer, Reading)) {
     w.array(if op.after.is_some() { 3 } else { 2 });
     w.text(&op.field);
     w.uint(op.rule);

@@ -21,6 +21,9 @@ impl std::error::Error for StoreError {}
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
+/// Keys and their values.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Ordered keys and values, seen from inside the open transaction.
 pub trait Store {
     /// The value of a key.
@@ -135,5 +138,51 @@ impl Transact for MemoryStore {
 
     fn rollback(&mut self) {
         self.staged.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The store is a map; what was staged is seen at once and is gone after a rollback.
+        #[test]
+        fn a_store_is_a_map_with_a_way_back(steps in vec((0u8..6, 0u8..8, 0u8..8), 0..40), limit in 0usize..6) {
+            let mut store = MemoryStore::default();
+            let (mut model, mut durable) = (BTreeMap::new(), BTreeMap::new());
+            for (step, a, b) in steps {
+                match step {
+                    0 | 1 => {
+                        store.put(&[a], &[b]).expect("memory does not fail");
+                        model.insert(vec![a], vec![b]);
+                    }
+                    2 => {
+                        store.delete(&[a]).expect("memory does not fail");
+                        model.remove([a].as_slice());
+                    }
+                    3 => {
+                        store.delete_range(&[a], &[b]).expect("memory does not fail");
+                        model.retain(|key, _| key[0] < a || key[0] >= b);
+                    }
+                    4 => {
+                        store.commit().expect("memory does not fail");
+                        durable = model.clone();
+                    }
+                    _ => {
+                        store.rollback();
+                        model = durable.clone();
+                    }
+                }
+                let inside = |(key, _): &(&Vec<u8>, &Vec<u8>)| (a..b).contains(&key[0]);
+                let expected: Vec<Entry> = model.iter().filter(inside).take(limit).map(|(key, value)| (key.clone(), value.clone())).collect();
+                prop_assert_eq!(store.scan(&[a], &[b], limit), Ok(expected));
+                prop_assert_eq!(store.get(&[a]), Ok(model.get([a].as_slice()).cloned()));
+                prop_assert_eq!(store.durable().scan(&[], &[255], usize::MAX), Ok(durable.clone().into_iter().collect()));
+            }
+        }
     }
 }

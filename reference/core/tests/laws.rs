@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline::change::{Op, Payload, RecordName, Row};
 use syncline::clock::{Reading, Replica, Stamp};
+use syncline::hash::Fingerprint;
 use syncline::rules::lww::{Lww, effective};
 use syncline::rules::{LWW, life};
 use syncline::space::RecordState;
@@ -117,6 +118,31 @@ proptest! {
     ) {
         prop_assert_eq!(apply(&writes), apply(&shuffled));
         prop_assert_eq!(apply(writes.iter().chain(&shuffled)), apply(&writes));
+    }
+}
+
+/// Digests near the bounds, so that sums carry and wrap.
+fn digest() -> impl Strategy<Value = [u8; 32]> {
+    prop::array::uniform32(prop_oneof![Just(0u8), Just(255), any::<u8>()])
+}
+
+fn fingerprint<'a>(digests: impl IntoIterator<Item = &'a [u8; 32]>) -> Fingerprint {
+    let mut sum = Fingerprint::default();
+    digests.into_iter().for_each(|digest| sum.add(digest));
+    sum
+}
+
+proptest! {
+    #[test]
+    fn a_fingerprint_does_not_tell_in_which_order_cells_came_and_went(digests in vec(digest(), 1..6), at: prop::sample::Index) {
+        let (gone, (before, after)) = (at.get(&digests), digests.split_at(at.index(digests.len())));
+        let kept = fingerprint(before.iter().chain(&after[1..]));
+        let mut left = fingerprint(digests.iter().rev());
+        left.remove(gone);
+        prop_assert_eq!(left, kept);
+        let mut merged = fingerprint(after);
+        merged.merge(&fingerprint(before));
+        prop_assert_eq!(merged.wire(), fingerprint(&digests).wire());
     }
 }
 

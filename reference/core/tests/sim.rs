@@ -29,17 +29,22 @@ fn a_calm_world_converges() {
 
 #[test]
 fn a_faulty_network_with_crashes_and_wrong_clocks_converges() {
-    check(&Faults::common(), 0..seeds(1_500));
+    check(&Faults::common(), 0..seeds(1_200));
+}
+
+#[test]
+fn a_transport_that_loses_and_reorders_frames_converges() {
+    check(&Faults::broken_transport(), 0..seeds(400));
 }
 
 #[test]
 fn clones_and_restored_stores_converge_without_doubles() {
-    check(&Faults::identity(), 0..seeds(800));
+    check(&Faults::identity(), 0..seeds(400));
 }
 
 #[test]
 fn a_server_that_lost_its_tail_converges_without_doubles() {
-    check(&Faults::forgetful(), 0..seeds(800));
+    check(&Faults::forgetful(), 0..seeds(400));
 }
 
 #[test]

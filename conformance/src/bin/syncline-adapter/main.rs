@@ -77,7 +77,9 @@ impl Adapter {
                 peer.reopen(store, now)?;
                 Ok(json!({}))
             }
-            verb => self.peers.get_mut(&name).ok_or(format!("no such verb or peer: {verb} {name}"))?.verb(verb, command, now, &mut self.lines),
+            verb => {
+                self.peers.get_mut(&name).ok_or(format!("no such verb or peer: {verb} {name}"))?.verb(verb, command, now, &mut self.lines)
+            }
         }
     }
 }

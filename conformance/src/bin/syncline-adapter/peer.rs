@@ -32,7 +32,8 @@ impl Setup {
         let kind = match command["role"].as_str() {
             Some("server") => {
                 let grant = |subject: &Value| Grant { subject: text(subject).unwrap_or_default(), spaces: None };
-                let tokens = command["tokens"].as_object().map(|map| map.iter().map(|(token, subject)| (token.clone(), grant(subject))).collect());
+                let tokens =
+                    command["tokens"].as_object().map(|map| map.iter().map(|(token, subject)| (token.clone(), grant(subject))).collect());
                 Kind::Server { tokens }
             }
             Some("client") => Kind::Client { space: text(&command["space"]).ok_or("`space` is missing")?, token: text(&command["token"]) },
@@ -140,7 +141,11 @@ impl Peer {
         match &mut self.core {
             Core::Server { conns, .. } => {
                 let next = ConnId(conns.values().map(|conn| conn.0 + 1).max().unwrap_or(1));
-                let id = if verb == "connect" { *conns.entry(conn.to_owned()).or_insert(next) } else { *conns.get(conn).ok_or("no such conn")? };
+                let id = if verb == "connect" {
+                    *conns.entry(conn.to_owned()).or_insert(next)
+                } else {
+                    *conns.get(conn).ok_or("no such conn")?
+                };
                 let too_large = frame.len() > syncline::limits::FRAME_BYTES_MAX;
                 let input = match verb {
                     "connect" => server::Input::Connect(id),

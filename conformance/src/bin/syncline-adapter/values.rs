@@ -15,7 +15,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Bytes from hex digits.
 pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
     let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2));
-    pairs.map(|pair| pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or(format!("`{digits}` is no hex"))).collect()
+    pairs.map(|pair| pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or("something that is no hex".to_owned())).collect()
 }
 
 /// The rows of a local write; the inner error is a value that no field can hold, which is refused.
@@ -76,7 +76,10 @@ fn float(value: f64) -> Result<Value, String> {
 
 fn map(object: &serde_json::Map<String, Json>) -> Result<Value, String> {
     let pairs: Vec<(String, Value)> = match object.get("$map").and_then(Json::as_array) {
-        Some(pairs) => pairs.iter().map(|pair| Ok((pair[0].as_str().ok_or("a key that is no text")?.to_owned(), read(&pair[1])?))).collect::<Result<_, String>>()?,
+        Some(pairs) => pairs
+            .iter()
+            .map(|pair| Ok((pair[0].as_str().ok_or("a key that is no text")?.to_owned(), read(&pair[1])?)))
+            .collect::<Result<_, String>>()?,
         None => object.iter().map(|(key, value)| Ok((key.clone(), read(value)?))).collect::<Result<_, String>>()?,
     };
     ValueMap::new(pairs).map(Value::Map).ok_or("a key that stands twice".to_owned())

@@ -5,7 +5,6 @@ use syncline::change::Pushed;
 use syncline::clock::{Clock, Now, Reading, Replica};
 use syncline::codec::{CodecError, Reader, Writer};
 use syncline::hash::start_link;
-use syncline::limits::DEPTH_MAX;
 use syncline::message::{decode_frame, encode_frame};
 use syncline::registry::Code;
 
@@ -30,7 +29,7 @@ pub fn answer(command: &Json) -> Answer {
 
 fn value(given: &[u8]) -> Json {
     let mut reader = Reader::new(given);
-    match reader.value(DEPTH_MAX).and_then(|value| reader.end().map(|()| value)) {
+    match reader.value(0).and_then(|value| reader.end().map(|()| value)) {
         Ok(value) => {
             let mut writer = Writer::default();
             writer.value(&value);

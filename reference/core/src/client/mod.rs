@@ -108,6 +108,9 @@ pub enum Event {
     Disconnected,
 }
 
+/// A record's fields as they show.
+pub type Fields = BTreeMap<String, Value>;
+
 /// How things stand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
@@ -149,6 +152,8 @@ pub struct Client {
     clock: Clock,
     outbox: Outbox,
     base: Space,
+    /// What the server advertised last. (LIMIT-6)
+    limits: Vec<(u64, u64)>,
     state: State,
     outputs: VecDeque<Output>,
     /// Connection attempts since the last mark. (SESS-10)
@@ -184,6 +189,7 @@ impl Client {
         Ok(Self {
             clock: Clock::new(outbox.identity.reading, outbox.identity.offset_ms),
             base: outbox::base(),
+            limits: Vec::new(),
             config,
             entropy,
             outbox,
@@ -226,14 +232,14 @@ impl Client {
     }
 
     /// A record's fields as they show, or none. (MODEL-11, MODEL-14)
-    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<BTreeMap<String, Value>>, StoreError> {
+    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<Fields>, StoreError> {
         let mut state = self.base.record(store, record)?;
         self.outbox.overlay(record, &mut state);
         Ok(state.view())
     }
 
     /// Every record that shows, those of one collection where given, in order.
-    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, BTreeMap<String, Value>)>, StoreError> {
+    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, Fields)>, StoreError> {
         let mut names: BTreeSet<RecordName> = self.base.records(store, collection)?.into_iter().collect();
         let wanted = |name: &&RecordName| collection.is_none_or(|collection| name.collection == collection);
         names.extend(self.outbox.touched().filter(wanted).cloned());
@@ -244,6 +250,11 @@ impl Client {
             }
         }
         Ok(shown)
+    }
+
+    /// New credentials, for the next connection.
+    pub fn set_token(&mut self, token: Option<String>) {
+        self.config.token = token;
     }
 
     /// How things stand.
@@ -269,6 +280,12 @@ impl Client {
     /// Forgets a rejection by its number.
     pub fn dismiss(&mut self, store: &mut dyn Store, number: u64) -> Result<(), StoreError> {
         outbox::dismiss(store, number)
+    }
+
+    /// A limit as the server advertised it, where that is lower than the registry's. (LIMIT-6)
+    fn limit(&self, key: u64, registered: usize) -> usize {
+        let advertised = self.limits.iter().find(|(known, _)| *known == key);
+        advertised.map_or(registered, |(_, value)| usize::try_from(*value).unwrap_or(usize::MAX).min(registered))
     }
 
     fn state_name(&self) -> &'static str {
@@ -420,6 +437,7 @@ impl Client {
             self.accuse(now, Code::VERSION, Some(VERSION), "a version that was not offered");
             return Ok(());
         }
+        self.limits.clone_from(&welcome.limits);
         // CLOCK-14
         self.clock.correct(sent, now, welcome.time_ms);
         self.outbox.note_clock(&self.clock);

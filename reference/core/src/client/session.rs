@@ -148,6 +148,9 @@ impl Client {
 
     /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6)
     pub(super) fn push(&mut self, now: Now) {
+        let window_changes = self.limit(6, limits::PUSH_WINDOW_CHANGES);
+        let window_bytes = self.limit(7, limits::PUSH_WINDOW_BYTES);
+        let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
         let State::Streaming(session) = &mut self.state else { return };
         if session.forked {
             return;
@@ -160,14 +163,14 @@ impl Client {
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
         while let Some((item, bytes)) = self.outbox.pushed(session.pushed + 1) {
-            let full = session.in_flight.len() >= limits::PUSH_WINDOW_CHANGES || under_way + bytes > limits::PUSH_WINDOW_BYTES;
+            let full = session.in_flight.len() >= window_changes || under_way + bytes > window_bytes;
             if full && !session.in_flight.is_empty() {
                 break;
             }
             session.pushed += 1;
             session.in_flight.push_back((session.pushed, bytes));
             under_way += bytes;
-            if batch_bytes + bytes > PUSH_FRAME_BYTES && !batch.is_empty() {
+            if batch_bytes + bytes > frame_bytes && !batch.is_empty() {
                 frames.push(std::mem::take(&mut batch));
                 batch_bytes = 0;
             }

@@ -86,13 +86,14 @@ impl Client {
         if self.outbox.pending_count() >= limits::PENDING_CHANGES_MAX as u64 {
             return refuse("too many changes wait for the server".into(), format!("{} pending changes", limits::PENDING_CHANGES_MAX));
         }
+        let value_bytes_max = self.limit(3, limits::VALUE_BYTES_MAX);
         let mut wanted: BTreeMap<RecordName, Wanted> = BTreeMap::new();
         for write in writes {
             let record = write.record();
             check_name("collection name", &record.collection, limits::COLLECTION_NAME_BYTES_MAX)?;
             check_name("record id", &record.id, limits::RECORD_ID_BYTES_MAX)?;
             let entry = wanted.entry(record).or_default();
-            entry.merge(write)?;
+            entry.merge(write, value_bytes_max)?;
         }
         if wanted.is_empty() {
             return refuse("a change without writes".into(), "at least one write");
@@ -102,7 +103,7 @@ impl Client {
             rows.push(self.row(store, record, wanted)?);
         }
         let change = self.stamped(now, store, rows)?;
-        check_size(&change)?;
+        check_size(&change, self.limit(1, limits::CHANGE_OPS_MAX), self.limit(2, limits::CHANGE_BYTES_MAX))?;
         let names = change.rows.iter().map(|row| row.record.clone()).collect();
         let seq = self.outbox.mint(store, change)?;
         self.event(Event::Changed(names));
@@ -157,14 +158,14 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn merge(&mut self, write: &Write) -> Result<(), WriteError> {
+    fn merge(&mut self, write: &Write, value_bytes_max: usize) -> Result<(), WriteError> {
         match write {
             Write::Delete { .. } => self.delete = true,
             Write::Put { fields, .. } => {
                 self.puts = true;
                 for (field, value) in fields {
                     check_name("field name", field, limits::FIELD_NAME_BYTES_MAX)?;
-                    check_value(field, value.as_ref())?;
+                    check_value(field, value.as_ref(), value_bytes_max)?;
                     self.fields.insert(field.clone(), value.clone());
                 }
             }
@@ -187,27 +188,27 @@ fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), WriteError
 }
 
 /// CODEC-10, LIMIT-4
-fn check_value(field: &str, value: Option<&Value>) -> Result<(), WriteError> {
+fn check_value(field: &str, value: Option<&Value>, bytes_max: usize) -> Result<(), WriteError> {
     let Some(value) = value else { return Ok(()) };
     let depth = value.depth();
     if depth > limits::DEPTH_MAX {
         return refuse(format!("the value of {field} is nested {depth} deep"), format!("{} levels", limits::DEPTH_MAX));
     }
     let bytes = value.encoded().len();
-    if bytes > limits::VALUE_BYTES_MAX {
-        return refuse(format!("the value of {field} has {bytes} bytes"), format!("{} bytes", limits::VALUE_BYTES_MAX));
+    if bytes > bytes_max {
+        return refuse(format!("the value of {field} has {bytes} bytes"), format!("{bytes_max} bytes"));
     }
     Ok(())
 }
 
 /// LIMIT-3. The literal form is never shorter than the pushed one by more than its head.
-fn check_size(change: &Change) -> Result<(), WriteError> {
-    if change.op_count() > limits::CHANGE_OPS_MAX {
-        return refuse(format!("a change of {} ops", change.op_count()), format!("{} ops", limits::CHANGE_OPS_MAX));
+fn check_size(change: &Change, ops_max: usize, bytes_max: usize) -> Result<(), WriteError> {
+    if change.op_count() > ops_max {
+        return refuse(format!("a change of {} ops", change.op_count()), format!("{ops_max} ops"));
     }
     let bytes = change.literal().len() + limits::PUSHED_OVERHEAD_MAX;
-    if bytes > limits::CHANGE_BYTES_MAX {
-        return refuse(format!("a change of {bytes} bytes"), format!("{} bytes", limits::CHANGE_BYTES_MAX));
+    if bytes > bytes_max {
+        return refuse(format!("a change of {bytes} bytes"), format!("{bytes_max} bytes"));
     }
     Ok(())
 }

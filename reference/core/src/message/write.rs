@@ -1,6 +1,6 @@
 //! Writing frames.
 
-use super::{ErrorMessage, Item, Message, Opened, Outcome, States};
+use super::{ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, States, Void, Welcome};
 use crate::change::{Cursor, Row, write_row, write_stamp};
 use crate::codec::Writer;
 use crate::limits::ERROR_TEXT_BYTES_MAX;
@@ -28,108 +28,106 @@ pub fn frame_of(channel: u16, messages: &[u8]) -> Vec<u8> {
     w.finish()
 }
 
-fn head(w: &mut Writer, message: &Message, fields: usize) {
-    w.array(1 + fields);
-    w.uint(message.code());
-}
-
 fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
+    w.array(1 + field_count(message));
+    w.uint(message.code());
     match message {
-        Message::Hello(hello) => {
-            head(w, message, 4);
-            write_uints(w, &hello.versions);
-            write_uints(w, &hello.profiles);
-            write_limits(w, &hello.limits);
-            match &hello.token {
-                Some(token) => w.text(token),
-                None => w.null(),
-            }
-        }
-        Message::Welcome(welcome) => {
-            head(w, message, 4);
-            w.uint(welcome.version);
-            write_uints(w, &welcome.profiles);
-            write_limits(w, &welcome.limits);
-            w.uint(welcome.time_ms);
-        }
-        Message::Open(open) => {
-            head(w, message, 4);
-            w.text(&open.space);
-            w.bytes(&open.replica.0);
-            w.uint(open.settled);
-            write_cursor(w, open.cursor.as_ref());
-        }
-        Message::Opened(opened) => {
-            head(w, message, 6);
-            write_opened(w, opened);
-        }
-        Message::Shut => head(w, message, 0),
-        Message::Push(pushed) => {
-            head(w, message, pushed.len());
-            pushed.iter().for_each(|item| item.write(w, base_ms));
-        }
-        Message::Ack(ack) => {
-            head(w, message, 3);
-            [ack.seq, ack.position, ack.durability].into_iter().for_each(|number| w.uint(number));
-        }
+        Message::Hello(hello) => write_hello(w, hello),
+        Message::Welcome(welcome) => write_welcome(w, welcome),
+        Message::Open(open) => write_open(w, open),
+        Message::Opened(opened) => write_opened(w, opened),
+        Message::Shut => {}
+        Message::Push(pushed) => pushed.iter().for_each(|item| item.write(w, base_ms)),
+        Message::Ack(ack) => write_numbers(w, &[ack.seq, ack.position, ack.durability]),
         Message::Reject(reject) => {
-            head(w, message, 5);
-            [reject.seq, reject.position, reject.code.0, reject.class.code()].into_iter().for_each(|number| w.uint(number));
+            write_numbers(w, &[reject.seq, reject.position, reject.code.0, reject.class.code()]);
             write_detail(w, reject.detail);
         }
-        Message::Change(placed) => {
-            head(w, message, 4 + placed.change.rows.len() + usize::from(placed.change.has_map()));
-            w.uint(placed.position);
-            w.bytes(&placed.author.0);
-            w.uint(placed.change.seq);
-            write_stamp(w, placed.change.reading, base_ms);
-            placed.change.write_rows_and_map(w, base_ms);
-        }
-        Message::States(states) => {
-            head(w, message, 3 + states.items.len());
-            write_states(w, states, base_ms);
-        }
-        Message::Mark(mark) => {
-            head(w, message, 3 + usize::from(mark.backed_up.is_some()));
-            w.uint(mark.position);
-            w.bytes(&mark.history.0);
-            w.bytes(&mark.fingerprint);
-            if let Some(position) = mark.backed_up {
-                w.map(1);
-                w.uint(super::read::BACKED_UP_KEY as u64);
-                w.uint(position);
-            }
-        }
-        Message::Ping(number) => {
-            head(w, message, 1);
-            w.uint(*number);
-        }
-        Message::Pong { number, time_ms } => {
-            head(w, message, 2);
-            w.uint(*number);
-            w.uint(*time_ms);
-        }
-        Message::Error(error) => {
-            head(w, message, 4);
-            write_error(w, error);
-        }
-        Message::Bye { wait_ms } => {
-            head(w, message, 1);
-            w.uint(*wait_ms);
-        }
-        Message::Void(void) => {
-            head(w, message, 4);
-            w.uint(void.position);
-            w.bytes(&void.author.0);
-            w.uint(void.seq);
-            w.uint(void.code.0);
-        }
+        Message::Change(placed) => write_placed(w, placed, base_ms),
+        Message::States(states) => write_states(w, states, base_ms),
+        Message::Mark(mark) => write_mark(w, mark),
+        Message::Ping(number) => w.uint(*number),
+        Message::Pong { number, time_ms } => write_numbers(w, &[*number, *time_ms]),
+        Message::Error(error) => write_error(w, error),
+        Message::Bye { wait_ms } => w.uint(*wait_ms),
+        Message::Void(void) => write_void(w, void),
     }
 }
 
-fn write_uints(w: &mut Writer, numbers: &[u64]) {
-    w.array(numbers.len());
+/// Items behind the code, the map at the end included.
+fn field_count(message: &Message) -> usize {
+    match message {
+        Message::Shut => 0,
+        Message::Ping(_) | Message::Bye { .. } => 1,
+        Message::Pong { .. } => 2,
+        Message::Ack(_) => 3,
+        Message::Hello(_) | Message::Welcome(_) | Message::Open(_) | Message::Error(_) | Message::Void(_) => 4,
+        Message::Reject(_) => 5,
+        Message::Opened(_) => 6,
+        Message::Push(pushed) => pushed.len(),
+        Message::Change(placed) => 4 + placed.change.rows.len() + usize::from(placed.change.has_map()),
+        Message::States(states) => 3 + states.items.len(),
+        Message::Mark(mark) => 3 + usize::from(mark.backed_up.is_some()),
+    }
+}
+
+fn write_hello(w: &mut Writer, hello: &Hello) {
+    write_list(w, &hello.versions);
+    write_list(w, &hello.profiles);
+    write_limits(w, &hello.limits);
+    match &hello.token {
+        Some(token) => w.text(token),
+        None => w.null(),
+    }
+}
+
+fn write_welcome(w: &mut Writer, welcome: &Welcome) {
+    w.uint(welcome.version);
+    write_list(w, &welcome.profiles);
+    write_limits(w, &welcome.limits);
+    w.uint(welcome.time_ms);
+}
+
+fn write_open(w: &mut Writer, open: &Open) {
+    w.text(&open.space);
+    w.bytes(&open.replica.0);
+    w.uint(open.settled);
+    write_cursor(w, open.cursor.as_ref());
+}
+
+fn write_placed(w: &mut Writer, placed: &PlacedChange, base_ms: u64) {
+    w.uint(placed.position);
+    w.bytes(&placed.author.0);
+    w.uint(placed.change.seq);
+    write_stamp(w, placed.change.reading, base_ms);
+    placed.change.write_rows_and_map(w, base_ms);
+}
+
+fn write_mark(w: &mut Writer, mark: &Mark) {
+    w.uint(mark.position);
+    w.bytes(&mark.history.0);
+    w.bytes(&mark.fingerprint);
+    if let Some(position) = mark.backed_up {
+        w.map(1);
+        w.int(super::read::BACKED_UP_KEY);
+        w.uint(position);
+    }
+}
+
+fn write_void(w: &mut Writer, void: &Void) {
+    w.uint(void.position);
+    w.bytes(&void.author.0);
+    w.uint(void.seq);
+    w.uint(void.code.0);
+}
+
+fn write_numbers(w: &mut Writer, numbers: &[u64]) {
     numbers.iter().for_each(|number| w.uint(*number));
+}
+
+fn write_list(w: &mut Writer, numbers: &[u64]) {
+    w.array(numbers.len());
+    write_numbers(w, numbers);
 }
 
 fn write_limits(w: &mut Writer, limits: &[(u64, u64)]) {

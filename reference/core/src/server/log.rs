@@ -4,6 +4,8 @@
 //!
 //! | key | value |
 //! |---|---|
+//! | `p` | the head |
+//! | `n` | how many replicas are bound |
 //! | `h` number | history and its first position |
 //! | `l` position | an entry: author, seq, code, detail, the literal change or nothing |
 //! | `r` replica | subject, last seq, link |
@@ -144,8 +146,15 @@ impl Log {
     /// Binds a replica to a subject. (IDENT-9)
     pub fn bind(&self, store: &mut dyn Store, replica: Replica, subject: &str) -> Result<Settled, StoreError> {
         let settled = Settled { subject: subject.to_owned(), seq: 0, link: start_link(&self.name, replica) };
+        store.put(&self.key(b'n'), &uint_bytes(self.replica_count(store)? + 1))?;
         self.put_settled(store, replica, &settled)?;
         Ok(settled)
+    }
+
+    /// How many replicas the space binds.
+    pub fn replica_count(&self, store: &dyn Store) -> Result<u64, StoreError> {
+        let stored = store.get(&self.key(b'n'))?;
+        stored.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)
     }
 
     /// The replica's settled changes after `seq`, at positions up to `position`, at most `limit`.

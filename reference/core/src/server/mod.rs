@@ -276,8 +276,8 @@ impl Server {
     }
 
     fn forget(&mut self, id: ConnId) {
+        self.release(id);
         self.conns.remove(&id);
-        self.owners.retain(|_, (conn, _)| *conn != id);
         self.ready.remove(&id);
     }
 
@@ -322,15 +322,27 @@ impl Server {
     }
 
     fn end(&mut self, id: ConnId, last: &Message) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if matches!(conn.phase, Phase::Closing) {
-            return;
+        if let Some(conn) = self.conns.get_mut(&id).filter(|conn| !matches!(conn.phase, Phase::Closing)) {
+            conn.replies.push_back(encode_frame(0, std::slice::from_ref(last), 0).into());
+            self.close(id);
         }
-        conn.phase = Phase::Closing;
-        conn.channels.clear();
-        conn.replies.push_back(encode_frame(0, std::slice::from_ref(last), 0).into());
-        self.owners.retain(|_, (conn, _)| *conn != id);
-        self.ready.insert(id);
+    }
+
+    /// Closes the connection once what is queued for it is polled.
+    fn close(&mut self, id: ConnId) {
+        self.release(id);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.phase = Phase::Closing;
+            self.ready.insert(id);
+        }
+    }
+
+    /// Gives up the connection's channels.
+    fn release(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for channel in std::mem::take(&mut conn.channels).into_values() {
+            self.owners.remove(&(channel.space, channel.replica));
+        }
     }
 
     /// Ends a channel with an error on it. (ERROR-3, ERROR-5)
@@ -411,7 +423,7 @@ impl Server {
             }
             (Phase::Open { .. }, 0, Message::Pong { .. }) => Ok(()),
             (Phase::Open { .. }, 0, Message::Bye { .. } | Message::Error(_)) => {
-                self.forget(id);
+                self.close(id);
                 Ok(())
             }
             (Phase::Open { grant }, 1.., Message::Open(open)) => {
@@ -467,6 +479,9 @@ impl Server {
                 return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
             }
             Some(settled) => settled,
+            None if space.log.replica_count(store)? >= limits::SPACE_REPLICAS_MAX as u64 => {
+                return refuse(channel, Code::TOO_MANY_REPLICAS, Some(limits::SPACE_REPLICAS_MAX as u64), "the space binds no more replicas");
+            }
             None => space.log.bind(store, open.replica, &grant.subject)?,
         };
         let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());

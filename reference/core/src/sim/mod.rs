@@ -38,9 +38,15 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The faults of networks, processes and clocks, none of identity.
+    /// What networks, processes and clocks do. A transport is ordered and reliable: what it loses, it loses by a cut.
     pub fn common() -> Self {
-        Self { cut: 10, lose: 4, duplicate: 4, reorder: 4, crash_server: 3, crash_client: 5, skew: 3, ..Self::default() }
+        Self { cut: 12, duplicate: 4, crash_server: 3, crash_client: 5, skew: 3, ..Self::default() }
+    }
+
+    /// The common faults over a transport that breaks its word. A rejection that it loses can pass for an acceptance,
+    /// so a change may go; the states become equal all the same.
+    pub fn broken_transport() -> Self {
+        Self { lose: 4, reorder: 4, ..Self::common() }
     }
 
     /// The common faults, and clients that are cloned and restored.
@@ -55,7 +61,7 @@ impl Faults {
 
     /// Whether a store may go that held the only copy of a change.
     fn loses_changes(&self) -> bool {
-        self.clone + self.restore_client + self.restore_server > 0
+        self.clone + self.restore_client + self.restore_server + self.lose + self.reorder > 0
     }
 
     /// Whether a verdict that an application saw may be forgotten and given anew.
