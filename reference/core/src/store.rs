@@ -21,9 +21,6 @@ impl std::error::Error for StoreError {}
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// Keys and their values.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
-
 /// Ordered keys and values, seen from inside the open transaction.
 pub trait Store {
     /// The value of a key.

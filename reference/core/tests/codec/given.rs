@@ -81,7 +81,7 @@ fn code() -> impl Strategy<Value = Code> {
     uint().prop_map(Code)
 }
 
-/// The ops of a row by their columns, each with the distance of its `after`.
+/// The ops of a row by their field and whether their rule is another than `lww`, each with the distance of its `after`.
 type Ops = BTreeMap<(String, bool), (Option<u16>, Option<Value>)>;
 
 fn row_body() -> impl Strategy<Value = (u64, Ops)> {
@@ -100,15 +100,15 @@ fn rows(reading: Reading, with_after: bool) -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-fn op(((field, lww), (distance, value)): ((String, bool), (Option<u16>, Option<Value>)), reading: Reading, with_after: bool) -> Op {
+fn op(((field, unknown), (distance, value)): ((String, bool), (Option<u16>, Option<Value>)), reading: Reading, with_after: bool) -> Op {
     let later = |distance: u16| Reading::new((reading.ms() + u64::from(distance)).min(MS_MAX), reading.counter());
     let after = distance.filter(|_| with_after).and_then(later);
     let payload = match value {
-        Some(value) if lww => Payload::Set(value),
-        None if lww => Payload::Unset,
+        Some(value) if !unknown => Payload::Set(value),
+        None if !unknown => Payload::Unset,
         value => Payload::Other(value.unwrap_or(Value::Null).encoded()),
     };
-    Op { field, rule: if lww { 0 } else { 3 }, after, payload }
+    Op { field, rule: if unknown { 3 } else { 0 }, after, payload }
 }
 
 fn origin() -> impl Strategy<Value = Origin> {

@@ -6,7 +6,7 @@ use given::{BASE_MS, frame, value};
 use proptest::prelude::*;
 use syncline::codec::{Fault, Reader};
 use syncline::limits::{DEPTH_MAX, INT_MAX};
-use syncline::message::{Frame, WireError, decode_frame, encode_frame};
+use syncline::message::{Frame, Message, WireError, decode_frame, encode_frame, frame_of, message_bytes};
 use syncline::registry::Code;
 use syncline::value::{Value, ValueMap};
 
@@ -20,8 +20,17 @@ fn decode(bytes: &[u8]) -> Result<Frame, WireError> {
     decode_frame(bytes, |_| BASE_MS)
 }
 
+/// The frame, each message relative to the base that holds where it stands.
 fn encode(frame: &Frame) -> Vec<u8> {
-    encode_frame(frame.channel, &frame.messages, BASE_MS)
+    let mut base_ms = BASE_MS;
+    let mut messages = Vec::new();
+    for message in &frame.messages {
+        messages.extend(message_bytes(message, base_ms));
+        if let Message::Opened(opened) = message {
+            base_ms = opened.base_ms;
+        }
+    }
+    frame_of(frame.channel, &messages)
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
@@ -98,6 +107,7 @@ proptest! {
     fn frames_come_back(frame in frame()) {
         let bytes = encode(&frame);
         prop_assert!(ciborium_accepts(&bytes));
+        prop_assert_eq!(&encode_frame(frame.channel, &frame.messages, BASE_MS), &bytes);
         prop_assert_eq!(decode(&bytes), Ok(frame));
     }
 
@@ -273,7 +283,7 @@ fn an_opened_sets_the_base_of_what_follows_it() {
     let opened = "87 03 00 480001020304050607 00 50 000102030405060708090a0b0c0d0e0f 1903e8 00";
     let change = "86 08 01 50 000102030405060708090a0b0c0d0e0f 01 05 81 82 6174 6172";
     let frame = decode_frame(&unhex(&format!("01 {opened} {change}")), |_| 0).expect("a frame");
-    let syncline::message::Message::Change(placed) = &frame.messages[1] else { panic!("a change follows") };
+    let Message::Change(placed) = &frame.messages[1] else { panic!("a change follows") };
     assert_eq!(placed.change.reading.ms(), 1005);
 }
 
