@@ -191,7 +191,8 @@ fn ids(text: &str) -> Vec<(usize, String)> {
 
 fn chapters(folder: &Path) -> Result<Vec<PathBuf>, SpecError> {
     let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
     files.sort();
     Ok(files)
 }

@@ -249,7 +249,11 @@ fn core_change(change: &Change) -> CoreChange {
         payload: op.value.as_ref().map_or(Payload::Unset, |value| Payload::Set(Reader::new(value).value(0).expect("a value"))),
     };
     let name = |(collection, id): &(String, String)| RecordName { collection: collection.clone(), id: id.clone() };
-    let rows = change.rows.iter().map(|row| CoreRow { record: name(&row.record), life: row.life, ops: row.ops.iter().map(op).collect() }).collect();
+    let rows = change
+        .rows
+        .iter()
+        .map(|row| CoreRow { record: name(&row.record), life: row.life, ops: row.ops.iter().map(op).collect() })
+        .collect();
     CoreChange { seq: change.seq, reading: core_reading(change.reading), rows, origin: None, extra: Vec::new() }
 }
 

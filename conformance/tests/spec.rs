@@ -162,14 +162,16 @@ fn words(text: &str) -> Vec<Item> {
 #[test]
 fn the_table_of_limits_is_the_registry() {
     let registry = toml("spec/registries/limits.toml");
-    let expected: Vec<String> = registry["limit"].as_array().unwrap().iter().map(|limit| row(limit, &["`name", "key", "value", "unit"])).collect();
+    let expected: Vec<String> =
+        registry["limit"].as_array().unwrap().iter().map(|limit| row(limit, &["`name", "key", "value", "unit"])).collect();
     assert_eq!(table("09-limits.md", "| limit | key | value | unit |"), expected);
 }
 
 #[test]
 fn the_table_of_errors_is_the_registry() {
     let registry = toml("spec/registries/errors.toml");
-    let expected: Vec<String> = registry["error"].as_array().unwrap().iter().map(|e| row(e, &["code", "`name", "scope", "class", "detail"])).collect();
+    let expected: Vec<String> =
+        registry["error"].as_array().unwrap().iter().map(|e| row(e, &["code", "`name", "scope", "class", "detail"])).collect();
     assert_eq!(table("10-errors.md", "| code | name | ends | class | detail |"), expected);
 }
 
@@ -202,7 +204,8 @@ fn table(chapter: &str, head: &str) -> Vec<String> {
 fn schema_says(frame: &[Item]) -> Result<(), String> {
     let schema = fs::read_to_string(root().join("spec/syncline.cddl")).unwrap();
     let bytes = encode(&Item::Array(frame.to_vec()));
-    cddl::validate_cbor_from_slice(&schema, &bytes, None).map_err(|fault| format!("{}: {fault}", frame.iter().map(print).collect::<Vec<_>>().join(", ")))
+    cddl::validate_cbor_from_slice(&schema, &bytes, None)
+        .map_err(|fault| format!("{}: {fault}", frame.iter().map(print).collect::<Vec<_>>().join(", ")))
 }
 
 #[test]

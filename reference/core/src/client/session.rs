@@ -67,12 +67,8 @@ impl Client {
         self.state = State::AwaitOpened { since_ms: now.mono_ms };
         self.verified = None;
         let identity = &self.outbox.identity;
-        let open = Open {
-            space: identity.space.clone(),
-            replica: identity.replica,
-            settled: identity.settled.0,
-            cursor: identity.cursor.clone(),
-        };
+        let open =
+            Open { space: identity.space.clone(), replica: identity.replica, settled: identity.settled.0, cursor: identity.cursor.clone() };
         self.send(now, self.channel, &[Message::Open(open)], 0);
     }
 

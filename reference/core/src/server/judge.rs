@@ -78,11 +78,7 @@ fn verdict(
         }
     }
     // LIMIT-3, LIMIT-4
-    let bounds = [
-        (change.op_count(), limits::CHANGE_OPS_MAX),
-        (bytes, limits::CHANGE_BYTES_MAX),
-        (value_bytes, limits::VALUE_BYTES_MAX),
-    ];
+    let bounds = [(change.op_count(), limits::CHANGE_OPS_MAX), (bytes, limits::CHANGE_BYTES_MAX), (value_bytes, limits::VALUE_BYTES_MAX)];
     if let Some((_, bound)) = bounds.into_iter().find(|(found, bound)| found > bound) {
         return reject(Code::LIMIT, Some(bound as u64));
     }

@@ -8,6 +8,7 @@
 //! AwaitHello ──hello──▶ Open ──error, bye, hang-up──▶ gone
 //! ```
 
+mod channel;
 mod judge;
 mod log;
 mod stream;
@@ -15,16 +16,14 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::change::{Cursor, Pushed};
-use crate::clock::{History, Now, Replica};
+use crate::clock::{Now, Replica};
 use crate::entropy::Entropy;
 use crate::limits;
-use crate::message::{Ack, ErrorMessage, Hello, Message, Open, Opened, Welcome, decode_frame, encode_frame};
-use crate::registry::{Code, DURABILITY_STORED, Reset};
+use crate::message::{ErrorMessage, Hello, Message, Welcome, decode_frame, encode_frame};
+use crate::registry::Code;
 use crate::store::{Store, StoreError};
-use judge::Judged;
-use log::{HistoryStart, Log, Verdict};
-use stream::{Channel, Hosted, TailEntry};
+use log::{Log, Verdict};
+use stream::{Channel, Hosted};
 
 /// The protocol version this server speaks.
 pub const VERSION: u64 = 1;
@@ -98,8 +97,12 @@ pub enum Output {
 
 #[derive(Debug)]
 enum Phase {
-    AwaitHello { until_ms: u64 },
-    Open { grant: Grant },
+    AwaitHello {
+        until_ms: u64,
+    },
+    Open {
+        grant: Grant,
+    },
     /// An error or a bye is queued; what arrives is ignored. (SESS-9)
     Closing,
 }
@@ -109,8 +112,8 @@ struct Conn {
     phase: Phase,
     replies: VecDeque<Arc<[u8]>>,
     channels: BTreeMap<u16, Channel>,
-    /// Channels that ended; what still arrives on them is ignored. (SESS-17, ERROR-5)
-    ended: BTreeSet<u16>,
+    /// Channels that ended and the base of their stamps; what still arrives on them is ignored. (SESS-17, ERROR-6)
+    ended: BTreeMap<u16, u64>,
     heard_ms: u64,
     sent_ms: u64,
     pings: u64,
@@ -266,7 +269,7 @@ impl Server {
             phase: Phase::AwaitHello { until_ms: now.mono_ms + limits::HELLO_TIMEOUT_MS },
             replies: VecDeque::new(),
             channels: BTreeMap::new(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             heard_ms: now.mono_ms,
             sent_ms: now.mono_ms,
             pings: 0,
@@ -354,10 +357,12 @@ impl Server {
 
     fn detach(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.ended.insert(channel);
+        let mut base_ms = 0;
         if let Some(gone) = conn.channels.remove(&channel) {
             self.owners.remove(&(gone.space, gone.replica));
+            base_ms = self.spaces.get(&gone.space).map_or(0, |space| space.history.base_ms);
         }
+        conn.ended.insert(channel, base_ms);
     }
 
     fn reply(&mut self, id: ConnId, channel: u16, message: &Message, base_ms: u64) {
@@ -381,12 +386,7 @@ impl Server {
         if bytes.len() > limits::FRAME_BYTES_MAX {
             return self.handle(now, store, Input::TooLarge(id));
         }
-        let (conns, spaces) = (&self.conns, &self.spaces);
-        let base = |number: u16| {
-            let channel = conns.get(&id).and_then(|conn| conn.channels.get(&number));
-            channel.and_then(|channel| spaces.get(&channel.space)).map_or(0, |space| space.history.base_ms)
-        };
-        let frame = match decode_frame(bytes, base) {
+        let frame = match decode_frame(bytes, |number| self.base_ms(id, number)) {
             Ok(frame) => frame,
             Err(error) => {
                 self.fail(id, error.code, error.detail, &error.text);
@@ -405,6 +405,13 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// What stamps on a channel are relative to, also after it ended.
+    fn base_ms(&self, id: ConnId, number: u16) -> u64 {
+        let Some(conn) = self.conns.get(&id) else { return 0 };
+        let Some(channel) = conn.channels.get(&number) else { return conn.ended.get(&number).copied().unwrap_or(0) };
+        self.spaces.get(&channel.space).map_or(0, |space| space.history.base_ms)
     }
 
     /// The server's row of the state table in spec 7.
@@ -455,147 +462,6 @@ impl Server {
         let welcome = Welcome { version: VERSION, profiles, limits: limits::ADVERTISED.to_vec(), time_ms: now.wall_ms };
         self.reply(id, 0, &Message::Welcome(welcome), 0);
         Ok(())
-    }
-
-    fn open(&mut self, now: Now, store: &mut dyn Store, id: ConnId, channel: u16, open: Open, grant: &Grant) -> Result<(), Failure> {
-        let conn = self.conns.get(&id).expect("the caller found it");
-        // SESS-16
-        if conn.channels.contains_key(&channel) {
-            return unexpected(2, "the channel is in use");
-        }
-        if conn.channels.len() >= limits::CHANNELS_MAX {
-            return refuse(channel, Code::TOO_MANY_CHANNELS, Some(limits::CHANNELS_MAX as u64), "too many channels");
-        }
-        if grant.spaces.as_ref().is_some_and(|spaces| !spaces.contains(&open.space)) {
-            return refuse(channel, Code::FORBIDDEN, None, "the token does not open this space");
-        }
-        let Some(number) = self.host(now, store, &open.space)? else {
-            return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
-        };
-        let space = &self.spaces[&number];
-        let settled = match space.log.settled(store, open.replica)? {
-            // IDENT-9
-            Some(settled) if settled.subject != grant.subject => {
-                return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
-            }
-            Some(settled) => settled,
-            None if space.log.replica_count(store)? >= limits::SPACE_REPLICAS_MAX as u64 => {
-                return refuse(channel, Code::TOO_MANY_REPLICAS, Some(limits::SPACE_REPLICAS_MAX as u64), "the space binds no more replicas");
-            }
-            None => space.log.bind(store, open.replica, &grant.subject)?,
-        };
-        let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
-        let start = match (&open.cursor, reset) {
-            (Some(cursor), Reset::NONE) => cursor.position,
-            _ => 0,
-        };
-        let opened = Opened {
-            position: space.head,
-            history: space.history.history,
-            last_seq: settled.seq,
-            link: settled.link,
-            base_ms: space.history.base_ms,
-            reset,
-        };
-        // SYNC-25: outcomes travel in states only.
-        let catching = reset != Reset::NONE || settled.seq > open.settled;
-        self.batch_spaces.insert(number);
-        self.attach(id, channel, Channel { space: number, replica: open.replica, sent: start, settled: open.settled, catching, marked: None });
-        self.reply(id, channel, &Message::Opened(opened), 0);
-        Ok(())
-    }
-
-    fn attach(&mut self, id: ConnId, number: u16, channel: Channel) {
-        // IDENT-8: the newest wins.
-        if let Some((old, old_number)) = self.owners.get(&(channel.space, channel.replica)).copied() {
-            self.fail_channel(old, old_number, Code::REPLACED, None, "the replica was opened elsewhere");
-        }
-        self.owners.insert((channel.space, channel.replica), (id, number));
-        let conn = self.conns.get_mut(&id).expect("it sent the open that is being answered");
-        conn.ended.remove(&number);
-        conn.channels.insert(number, channel);
-    }
-
-    /// The number of the space, loaded and with a history of this run. (SYNC-2)
-    fn host(&mut self, now: Now, store: &mut dyn Store, name: &str) -> Result<Option<u64>, StoreError> {
-        if let Some(number) = self.numbers.get(name) {
-            return Ok(Some(*number));
-        }
-        let number = match log::find_space(store, name)? {
-            Some(number) => number,
-            None if self.config.create_spaces => log::create_space(store, name)?,
-            None => return Ok(None),
-        };
-        let log = Log::new(name, number);
-        let history = log.begin_history(store, History(self.entropy.bytes8()), now.wall_ms)?;
-        let head = log.head(store)?;
-        self.spaces.insert(number, Hosted::new(log, history, head));
-        self.numbers.insert(name.to_owned(), number);
-        self.batch_spaces.insert(number);
-        Ok(Some(number))
-    }
-
-    fn on_channel(&mut self, now: Now, store: &mut dyn Store, id: ConnId, channel: u16, message: Message) -> Result<(), Failure> {
-        let conn = self.conns.get(&id).expect("the caller found it");
-        let code = message.code();
-        match (conn.channels.contains_key(&channel), message) {
-            (true, Message::Push(pushed)) => self.push(now, store, id, channel, pushed),
-            (true, Message::Shut) => {
-                // SESS-17
-                self.detach(id, channel);
-                self.reply(id, channel, &Message::Shut, 0);
-                Ok(())
-            }
-            (true, Message::Error(_)) => {
-                self.detach(id, channel);
-                Ok(())
-            }
-            // ERROR-5, SESS-17: the channel ended while this was under way.
-            (false, Message::Push(_) | Message::Shut | Message::Error(_)) if conn.ended.contains(&channel) => Ok(()),
-            (_, _) => unexpected(code, "not a message for this channel"),
-        }
-    }
-
-    fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, pushed: Vec<Pushed>) -> Result<(), Failure> {
-        let channel = &self.conns[&id].channels[&number];
-        let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
-        for item in pushed {
-            let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
-            let log = space.log.clone();
-            let base_ms = space.history.base_ms;
-            match judge::judge(&log, store, replica, item, now.wall_ms)? {
-                Judged::Settled { position, seq, verdict, change } => {
-                    let body = stream::body(position, replica, seq, verdict, change, base_ms);
-                    space.push(TailEntry { position, author: replica, seq, verdict, body }, now.mono_ms);
-                    self.batch_spaces.insert(space_number);
-                }
-                // A verdict that is still on its way is not repeated.
-                Judged::Again { position, .. } if position > sent => {}
-                Judged::Again { position, seq, verdict } => {
-                    let message = if verdict == Verdict::ACCEPTED {
-                        Message::Ack(Ack { seq, position, durability: DURABILITY_STORED })
-                    } else {
-                        stream::reject(seq, position, verdict)
-                    };
-                    self.reply(id, number, &message, base_ms);
-                }
-                Judged::Refused { code, detail } => {
-                    return refuse(number, code, Some(detail), "the change does not continue what is settled");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4)
-fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) -> u64 {
-    let Some(cursor) = cursor else { return Reset::NO_CURSOR };
-    let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
-    let last = histories.get(at + 1).map_or(head, |next| next.first);
-    match cursor.position {
-        position if position > last => Reset::FUTURE,
-        _ => Reset::NONE,
     }
 }
 

@@ -20,7 +20,9 @@ const FRAME_BYTES_TARGET: usize = 16 * 1024;
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Cells and outcomes read for one part.
 const PART_CELLS_MAX: usize = 4_096;
-const PART_OUTCOMES_MAX: usize = 1_024;
+const PART_OUTCOMES_MAX: usize = 256;
+/// What an outcome costs in a part, at the most.
+const OUTCOME_BYTES: usize = 64;
 /// What a cell costs in a part beside its names and value, at the most.
 const CELL_OVERHEAD: usize = 24;
 
@@ -193,7 +195,7 @@ impl Hosted {
             _ => self.committed,
         };
         let page = self.log.cells().changed_after(store, channel.sent, PART_CELLS_MAX)?;
-        let (cells, to) = whole_positions(page, upto, part_bytes_max);
+        let (cells, to) = whole_positions(page, upto, part_bytes_max.saturating_sub(outcomes.len() * OUTCOME_BYTES));
         let mut items = cell_items(cells);
         for outcome in outcomes.iter().filter(|outcome| outcome.position <= to) {
             let Verdict { code, detail } = outcome.verdict;
@@ -221,23 +223,21 @@ pub(super) fn reject(seq: u64, position: u64, verdict: Verdict) -> Message {
 
 /// The cells up to `upto` that fit a part, cut where a position ends, and the position the part reaches. (SYNC-10)
 fn whole_positions(page: Vec<(u64, Changed)>, upto: u64, bytes_max: usize) -> (Vec<Changed>, u64) {
-    let more = page.len() == PART_CELLS_MAX;
+    let full = page.len() == PART_CELLS_MAX;
     let end = page.last().map_or(0, |(position, _)| *position);
-    let mut cells: Vec<(u64, Changed)> = Vec::new();
+    let mut cells: Vec<Changed> = Vec::new();
     let mut bytes = 0;
-    for (position, cell) in page {
-        let begins = cells.last().is_none_or(|(before, _)| *before != position);
+    for group in page.chunk_by(|(a, _), (b, _)| a == b) {
+        let position = group[0].0;
+        bytes += group.iter().map(|(_, cell)| size(cell)).sum::<usize>();
         // The position that a full page breaks off in may be incomplete.
-        let broken_off = more && position == end && !cells.is_empty();
-        if position > upto || begins && !cells.is_empty() && (bytes >= bytes_max || broken_off) {
-            let to = upto.min(position - 1);
-            return (cells.into_iter().map(|(_, cell)| cell).collect(), to);
+        let cut = bytes > bytes_max || full && position == end;
+        if position > upto || cut && !cells.is_empty() {
+            return (cells, upto.min(position - 1));
         }
-        bytes += size(&cell);
-        cells.push((position, cell));
+        cells.extend(group.iter().map(|(_, cell)| cell.clone()));
     }
-    let to = if more { end } else { upto };
-    (cells.into_iter().map(|(_, cell)| cell).collect(), to)
+    (cells, if full { end } else { upto })
 }
 
 fn size(cell: &Changed) -> usize {
@@ -282,7 +282,14 @@ fn cell_items(cells: Vec<Changed>) -> Vec<Item> {
 }
 
 /// The body that other replicas get for an entry. (SESS-20)
-pub(super) fn body(position: u64, author: Replica, seq: u64, verdict: Verdict, change: Option<crate::change::Change>, base_ms: u64) -> Arc<[u8]> {
+pub(super) fn body(
+    position: u64,
+    author: Replica,
+    seq: u64,
+    verdict: Verdict,
+    change: Option<crate::change::Change>,
+    base_ms: u64,
+) -> Arc<[u8]> {
     let message = match change {
         Some(change) if verdict.code == Code::ACCEPTED => Message::Change(crate::message::PlacedChange { position, author, change }),
         _ => Message::Void(crate::message::Void { position, author, seq, code: verdict.code }),

@@ -387,7 +387,8 @@ impl World {
 type Seen = (Vec<(RecordName, BTreeMap<String, Value>)>, [u8; 16]);
 
 fn difference(first: &Seen, second: &Seen) -> String {
-    let only = |a: &Seen, b: &Seen| a.0.iter().filter(|record| !b.0.contains(record)).map(|record| format!("{record:?}")).collect::<Vec<_>>();
+    let only =
+        |a: &Seen, b: &Seen| a.0.iter().filter(|record| !b.0.contains(record)).map(|record| format!("{record:?}")).collect::<Vec<_>>();
     format!("only there {:?}, only here {:?}, fingerprints {}", only(first, second), only(second, first), first.1 == second.1)
 }
 

@@ -1,0 +1,179 @@
+//! Opening a space, and what a client sends on its channel. Spec 6 to 8.
+
+use super::judge::{self, Judged};
+use super::log::{self, HistoryStart, Log, Verdict};
+use super::stream::{self, Channel, Hosted, TailEntry};
+use super::{ConnId, Failure, Grant, Server, refuse, unexpected};
+use crate::change::{Cursor, Pushed};
+use crate::clock::{History, Now};
+use crate::limits;
+use crate::message::{Ack, Message, Open, Opened};
+use crate::registry::{Code, DURABILITY_STORED, Reset};
+use crate::store::{Store, StoreError};
+
+impl Server {
+    pub(super) fn open(
+        &mut self,
+        now: Now,
+        store: &mut dyn Store,
+        id: ConnId,
+        channel: u16,
+        open: Open,
+        grant: &Grant,
+    ) -> Result<(), Failure> {
+        let conn = self.conns.get(&id).expect("the caller found it");
+        // SESS-16
+        if conn.channels.contains_key(&channel) {
+            return unexpected(2, "the channel is in use");
+        }
+        if conn.channels.len() >= limits::CHANNELS_MAX {
+            return refuse(channel, Code::TOO_MANY_CHANNELS, Some(limits::CHANNELS_MAX as u64), "too many channels");
+        }
+        if grant.spaces.as_ref().is_some_and(|spaces| !spaces.contains(&open.space)) {
+            return refuse(channel, Code::FORBIDDEN, None, "the token does not open this space");
+        }
+        let Some(number) = self.host(now, store, &open.space)? else {
+            return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
+        };
+        let space = &self.spaces[&number];
+        let settled = match space.log.settled(store, open.replica)? {
+            // IDENT-9
+            Some(settled) if settled.subject != grant.subject => {
+                return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
+            }
+            Some(settled) => settled,
+            None if space.log.replica_count(store)? >= limits::SPACE_REPLICAS_MAX as u64 => {
+                return refuse(
+                    channel,
+                    Code::TOO_MANY_REPLICAS,
+                    Some(limits::SPACE_REPLICAS_MAX as u64),
+                    "the space binds no more replicas",
+                );
+            }
+            None => space.log.bind(store, open.replica, &grant.subject)?,
+        };
+        let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
+        let start = match (&open.cursor, reset) {
+            (Some(cursor), Reset::NONE) => cursor.position,
+            _ => 0,
+        };
+        let opened = Opened {
+            position: space.head,
+            history: space.history.history,
+            last_seq: settled.seq,
+            link: settled.link,
+            base_ms: space.history.base_ms,
+            reset,
+        };
+        // SYNC-25: outcomes travel in states only.
+        let catching = reset != Reset::NONE || settled.seq > open.settled;
+        self.batch_spaces.insert(number);
+        self.attach(
+            id,
+            channel,
+            Channel { space: number, replica: open.replica, sent: start, settled: open.settled, catching, marked: None },
+        );
+        self.reply(id, channel, &Message::Opened(opened), 0);
+        Ok(())
+    }
+
+    fn attach(&mut self, id: ConnId, number: u16, channel: Channel) {
+        // IDENT-8: the newest wins.
+        if let Some((old, old_number)) = self.owners.get(&(channel.space, channel.replica)).copied() {
+            self.fail_channel(old, old_number, Code::REPLACED, None, "the replica was opened elsewhere");
+        }
+        self.owners.insert((channel.space, channel.replica), (id, number));
+        let conn = self.conns.get_mut(&id).expect("it sent the open that is being answered");
+        conn.ended.remove(&number);
+        conn.channels.insert(number, channel);
+    }
+
+    /// The number of the space, loaded and with a history of this run. (SYNC-2)
+    fn host(&mut self, now: Now, store: &mut dyn Store, name: &str) -> Result<Option<u64>, StoreError> {
+        if let Some(number) = self.numbers.get(name) {
+            return Ok(Some(*number));
+        }
+        let number = match log::find_space(store, name)? {
+            Some(number) => number,
+            None if self.config.create_spaces => log::create_space(store, name)?,
+            None => return Ok(None),
+        };
+        let log = Log::new(name, number);
+        let history = log.begin_history(store, History(self.entropy.bytes8()), now.wall_ms)?;
+        let head = log.head(store)?;
+        self.spaces.insert(number, Hosted::new(log, history, head));
+        self.numbers.insert(name.to_owned(), number);
+        self.batch_spaces.insert(number);
+        Ok(Some(number))
+    }
+
+    pub(super) fn on_channel(
+        &mut self,
+        now: Now,
+        store: &mut dyn Store,
+        id: ConnId,
+        channel: u16,
+        message: Message,
+    ) -> Result<(), Failure> {
+        let conn = self.conns.get(&id).expect("the caller found it");
+        let code = message.code();
+        match (conn.channels.contains_key(&channel), message) {
+            (true, Message::Push(pushed)) => self.push(now, store, id, channel, pushed),
+            (true, Message::Shut) => {
+                // SESS-17
+                self.detach(id, channel);
+                self.reply(id, channel, &Message::Shut, 0);
+                Ok(())
+            }
+            (true, Message::Error(_)) => {
+                self.detach(id, channel);
+                Ok(())
+            }
+            // SESS-17, ERROR-6: the channel ended while this was under way.
+            (false, _) if conn.ended.contains_key(&channel) => Ok(()),
+            (_, _) => unexpected(code, "not a message for this channel"),
+        }
+    }
+
+    fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, pushed: Vec<Pushed>) -> Result<(), Failure> {
+        let channel = &self.conns[&id].channels[&number];
+        let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
+        for item in pushed {
+            let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
+            let log = space.log.clone();
+            let base_ms = space.history.base_ms;
+            match judge::judge(&log, store, replica, item, now.wall_ms)? {
+                Judged::Settled { position, seq, verdict, change } => {
+                    let body = stream::body(position, replica, seq, verdict, change, base_ms);
+                    space.push(TailEntry { position, author: replica, seq, verdict, body }, now.mono_ms);
+                    self.batch_spaces.insert(space_number);
+                }
+                // A verdict that is still on its way is not repeated.
+                Judged::Again { position, .. } if position > sent => {}
+                Judged::Again { position, seq, verdict } => {
+                    let message = if verdict == Verdict::ACCEPTED {
+                        Message::Ack(Ack { seq, position, durability: DURABILITY_STORED })
+                    } else {
+                        stream::reject(seq, position, verdict)
+                    };
+                    self.reply(id, number, &message, base_ms);
+                }
+                Judged::Refused { code, detail } => {
+                    return refuse(number, code, Some(detail), "the change does not continue what is settled");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4)
+fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) -> u64 {
+    let Some(cursor) = cursor else { return Reset::NO_CURSOR };
+    let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
+    let last = histories.get(at + 1).map_or(head, |next| next.first);
+    match cursor.position {
+        position if position > last => Reset::FUTURE,
+        _ => Reset::NONE,
+    }
+}
