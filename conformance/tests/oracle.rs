@@ -121,7 +121,10 @@ fn any_reading() -> impl Strategy<Value = (u64, u16)> {
     prop_oneof![8 => (0u64..6, 0u16..3), 1 => Just((4, u16::MAX)), 1 => (SERVER_MS + 300_000..SERVER_MS + 300_003, 0u16..2)]
 }
 
-fn any_row(after: bool) -> impl Strategy<Value = (u64, BTreeMap<String, Op>)> {
+/// A row without its record: its life, and its ops by field.
+type Ops = (u64, BTreeMap<String, Op>);
+
+fn any_row(after: bool) -> impl Strategy<Value = Ops> {
     let later = if after { prop_oneof![3 => Just(None), 1 => (0u64..9, 0u16..3).prop_map(Some)].boxed() } else { Just(None).boxed() };
     let op = (prop_oneof![Just("done"), Just("title")], later, any_value())
         .prop_map(|(field, after, value)| (field.to_owned(), Op { field: field.to_owned(), after, value }));
@@ -133,7 +136,7 @@ fn any_change(after: bool) -> impl Strategy<Value = (Replica, Change)> {
     let record = (prop_oneof![Just("lists"), Just("todos")], prop_oneof![Just("a"), Just("b")]);
     let rows = prop::collection::btree_map(record, any_row(after), 1..3);
     (0u8..3, any_reading(), rows).prop_map(|(author, reading, rows)| {
-        let row = |((collection, id), (life, ops)): ((&str, &str), (u64, BTreeMap<String, Op>))| {
+        let row = |((collection, id), (life, ops)): ((&str, &str), Ops)| {
             // CLOCK-8: an `after` lies at or above the change's own reading.
             let ops = ops.into_values().map(|op| Op { after: op.after.filter(|after| *after >= reading), ..op }).collect();
             Row { record: (collection.to_owned(), id.to_owned()), life, ops }
@@ -262,7 +265,7 @@ fn core_state(space: &CoreSpace, store: &MemoryStore) -> State {
     let records = space.records(store, None).unwrap().into_iter().map(|name| {
         let held = space.record(store, &name).unwrap();
         let cells = held.fields.into_iter().map(|(field, lww)| {
-            let reading = (lww.stamp.reading.ms(), lww.stamp.reading.counter() as u16);
+            let reading = (lww.stamp.reading.ms(), lww.stamp.reading.counter());
             (field, Cell { reading, author: lww.stamp.author.0, value: lww.value.map(|value| value.encoded()) })
         });
         ((name.collection, name.id), Record { life: held.life, cells: cells.collect() })
