@@ -64,7 +64,7 @@ fn error(code: Code) -> Message {
     Message::Error(ErrorMessage { code, class: code.class(), detail: Some(1), text: "told".into() })
 }
 
-/// One of each kind, in the order of the table in spec 7. They name position 1, where the log of the tests is empty.
+/// One of each kind, in the order of the table in spec 7, and an error of each class. They name position 1, where the log of the tests is empty.
 fn messages(replica: Replica) -> Vec<Message> {
     let pushed = Pushed::Change { change: change(), bytes: 0, value_bytes_max: 0 };
     let lives = Item::Lives(vec![(RecordName { collection: "c".into(), id: "gone".into() }, 2)]);
@@ -224,8 +224,8 @@ impl ClientSide {
         let mut side = Self::new();
         let replica = side.replica();
         let last = CLIENT_STATES.iter().position(|known| *known == state).expect("a state of the table");
-        for step in 1..=last {
-            match CLIENT_STATES[step] {
+        for step in &CLIENT_STATES[1..=last] {
+            match *step {
                 "connecting" => drop(side.feed(client::Input::Start)),
                 "await-welcome" => drop(side.feed(client::Input::Connected)),
                 "await-opened" => side.send(0, &welcome()),

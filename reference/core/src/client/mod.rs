@@ -470,8 +470,10 @@ impl Client {
     /// An error on the space's channel. (SESS-24)
     fn channel_refused(&mut self, now: Now, store: &mut dyn Store, error: &ErrorMessage) -> Result<(), StoreError> {
         if error.code == Code::REPLACED {
-            // IDENT-24: someone else lives under this id.
-            return self.remint(now, store, None);
+            // IDENT-24: someone else lives under this id. ERROR-5: the channel is not spoken on again.
+            self.take_fresh_id(store, None)?;
+            self.open(now);
+            return Ok(());
         }
         self.refused(now, error);
         Ok(())

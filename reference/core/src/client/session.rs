@@ -129,9 +129,15 @@ impl Client {
 
     /// Takes a fresh id, mints again what has no verdict, and opens under it. (IDENT-12 to IDENT-14, IDENT-24)
     pub(super) fn remint(&mut self, now: Now, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
+        self.take_fresh_id(store, retained_after)?;
+        self.reopen(now);
+        Ok(())
+    }
+
+    /// The same, without a word on the present channel.
+    pub(super) fn take_fresh_id(&mut self, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
         let lost = self.outbox.remint(store, &mut self.entropy, retained_after)?;
         self.event(Event::Forked { lost });
-        self.reopen(now);
         Ok(())
     }
 
