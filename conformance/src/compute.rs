@@ -1,11 +1,10 @@
-//! Links, hashes and fingerprints, from the spec's text alone (sections 5, 6 and 8), and the state that accepted changes add up to.
-
-use std::collections::BTreeMap;
+//! What scenarios compute of changes as a push has them, by the oracle: hashes, links, fingerprints and the state that they add up to.
 
 use sha2::{Digest, Sha256};
 
-use crate::cbor::{Item, encode};
+use crate::cbor::{Item, decode, encode};
 use crate::edn::print;
+use crate::oracle::{self, Change};
 
 /// A call of a scenario's expression.
 ///
@@ -129,15 +128,10 @@ fn reading(base: i128, stamp: &Item) -> Result<(i128, i128), String> {
 
 /// A collection and a record's id.
 pub type Name = (String, String);
-/// The effective stamp (reading, author) and the value; none where it is unset.
-type Cell = (i128, Vec<u8>, Option<Item>);
 
-/// What a space holds, joined naively: `lww` and `life` only.
+/// What a space holds, as the oracle joins it: `lww` and `life` only.
 #[derive(Debug, Clone, Default)]
-pub struct State {
-    lives: BTreeMap<Name, i128>,
-    cells: BTreeMap<(Name, String), Cell>,
-}
+pub struct State(oracle::State);
 
 impl State {
     /// Applies an accepted change, in the form that a push has.
@@ -145,8 +139,7 @@ impl State {
     /// # Errors
     /// Something that is no change.
     pub fn apply(&mut self, base: i128, author: &[u8], pushed: &Item) -> Result<(), String> {
-        let items: Vec<Item> = pushed.items().iter().skip(1).cloned().collect();
-        self.rows(base, author, &items)
+        self.rows(base, author, pushed.items().get(1..).unwrap_or_default())
     }
 
     /// Applies `stamp, + row, ? map` of an author: the tail of a `change`, or of a group of cells.
@@ -155,10 +148,10 @@ impl State {
     /// Something that is no row.
     pub fn rows(&mut self, base: i128, author: &[u8], stamp_and_rows: &[Item]) -> Result<(), String> {
         let [stamp, rows @ ..] = stamp_and_rows else { return Err("a stamp is missing".to_owned()) };
-        let (ms, counter) = reading(base, stamp)?;
-        for row in rows.iter().filter(|row| !matches!(row, Item::Map(_))) {
-            self.row(base, author, ms * 65536 + counter, row)?;
-        }
+        let reading = oracle_reading(base, stamp)?;
+        let rows = rows.iter().filter(|row| !matches!(row, Item::Map(_))).map(|row| oracle_row(base, row));
+        let change = Change { seq: 0, reading, rows: rows.collect::<Result<_, _>>()?, origin: None };
+        oracle::apply_change(&mut self.0, replica(author)?, &change);
         Ok(())
     }
 
@@ -167,98 +160,41 @@ impl State {
     /// # Errors
     /// Something that is no row.
     pub fn life(&mut self, row: &Item) -> Result<(), String> {
-        self.row(0, &[], 0, row)
-    }
-
-    fn row(&mut self, base: i128, author: &[u8], stamp: i128, row: &Item) -> Result<(), String> {
-        let parsed = Row::of(row)?;
-        let name = parsed.name()?;
-        let life = self.lives.entry(name.clone()).or_insert(0);
-        if parsed.life > *life {
-            *life = parsed.life;
-            self.cells.retain(|(record, _), _| *record != name);
-        } else if parsed.life < *life {
-            return Ok(());
-        }
-        for pair in parsed.columns.chunks(2) {
-            let [column, op] = pair else { return Err(format!("{} has a column without an op", print(row))) };
-            let Some(Item::Text(field)) = column.items().first() else { return Err(format!("{} is no column", print(column))) };
-            self.op(base, (name.clone(), field.clone()), author, stamp, column, op)?;
-        }
-        Ok(())
-    }
-
-    fn op(&mut self, base: i128, address: (Name, String), author: &[u8], stamp: i128, column: &Item, op: &Item) -> Result<(), String> {
-        let held = self.cells.get(&address);
-        let effective = match column.items().get(2) {
-            Some(after) => {
-                let (ms, counter) = reading(base, after)?;
-                let after = ms * 65536 + counter;
-                if held.is_some_and(|cell| cell.0 >= after) { after + 1 } else { stamp }
-            }
-            None => stamp,
-        };
-        let order = |op: &Item| if *op == Item::Undefined { Vec::new() } else { encode(op) };
-        let next = (effective, author.to_vec(), order(op));
-        let wins = held.is_none_or(|cell| (cell.0, cell.1.clone(), cell.2.as_ref().map(encode).unwrap_or_default()) < next);
-        if wins {
-            let value = (*op != Item::Undefined).then(|| op.clone());
-            self.cells.insert(address, (effective, author.to_vec(), value));
-        }
+        let change = Change { seq: 0, reading: (0, 0), rows: vec![oracle_row(0, row)?], origin: None };
+        oracle::apply_change(&mut self.0, [0; 16], &change);
         Ok(())
     }
 
     /// A record's fields; none where it is not shown.
     pub fn record(&self, name: &Name) -> Option<Vec<(Item, Item)>> {
-        let life = self.lives.get(name)?;
-        let shown = self.cells.iter().filter(|((record, _), _)| record == name);
-        let fields = shown.filter_map(|((_, field), cell)| Some((Item::Text(field.clone()), cell.2.clone()?)));
-        (life % 2 == 1).then(|| fields.collect())
+        let record = self.0.get(name).filter(|record| record.life % 2 == 1)?;
+        let shown = |(field, cell): (&String, &oracle::Cell)| Some((Item::Text(field.clone()), decode(cell.value.as_ref()?).ok()?));
+        Some(record.cells.iter().filter_map(shown).collect())
     }
 
     /// The fingerprint as a mark carries it.
     pub fn fingerprint(&self) -> Vec<u8> {
-        let mut digests = Vec::new();
-        for ((collection, id), life) in self.lives.iter().filter(|(_, life)| *life % 2 == 1) {
-            let cell = |field: Item, rule: i128, state: Item| {
-                let address = vec![
-                    Item::Text(collection.clone()),
-                    Item::Text(id.clone()),
-                    field,
-                    Item::Int(rule),
-                    Item::Null,
-                    Item::Int(*life),
-                    state,
-                ];
-                sha256(&encode(&Item::Array(address)))
-            };
-            digests.push(cell(Item::Null, 1, Item::Null));
-            let name = (collection.clone(), id.clone());
-            for ((_, field), (stamp, author, value)) in self.cells.iter().filter(|((record, _), _)| *record == name) {
-                let Some(value) = value else { continue };
-                let state = vec![Item::Int(stamp / 65536), Item::Int(stamp % 65536), Item::Bytes(author.clone()), value.clone()];
-                digests.push(cell(Item::Text(field.clone()), 0, Item::Array(state)));
-            }
-        }
-        let sum = digests.iter().fold(vec![0u8; 32], |sum, digest| add(&sum, digest));
-        sha256(&encode(&Item::Array(vec![Item::Int(digests.len() as i128), Item::Bytes(sum)])))[..16].to_vec()
+        oracle::fingerprint(&self.0).to_vec()
     }
 }
 
-/// The sum of two big-endian integers of 32 bytes, modulo 2^256.
-fn add(a: &[u8], b: &[u8]) -> Vec<u8> {
-    let mut carry = 0u16;
-    let mut sum: Vec<u8> = a
-        .iter()
-        .zip(b)
-        .rev()
-        .map(|(a, b)| {
-            carry += u16::from(*a) + u16::from(*b);
-            let low = carry as u8;
-            carry >>= 8;
-            low
-        })
-        .collect();
-    sum.reverse();
-    sum
+fn replica(author: &[u8]) -> Result<oracle::Replica, String> {
+    author.try_into().map_err(|_| format!("{author:02x?} is no replica"))
+}
+
+fn oracle_reading(base: i128, stamp: &Item) -> Result<oracle::Reading, String> {
+    let (ms, counter) = reading(base, stamp)?;
+    u64::try_from(ms).ok().zip(u16::try_from(counter).ok()).ok_or_else(|| format!("{} is no stamp", print(stamp)))
+}
+
+fn oracle_row(base: i128, row: &Item) -> Result<oracle::Row, String> {
+    let parsed = Row::of(row)?;
+    let life = u64::try_from(parsed.life).map_err(|_| format!("{} has no life", print(row)))?;
+    let op = |pair: &[Item]| {
+        let [column, op] = pair else { return Err(format!("{} has a column without an op", print(row))) };
+        let Some(Item::Text(field)) = column.items().first() else { return Err(format!("{} is no column", print(column))) };
+        let after = column.items().get(2).map(|after| oracle_reading(base, after)).transpose()?;
+        Ok(oracle::Op { field: field.clone(), after, value: (*op != Item::Undefined).then(|| encode(op)) })
+    };
+    Ok(oracle::Row { record: parsed.name()?, life, ops: parsed.columns.chunks(2).map(op).collect::<Result<_, _>>()? })
 }

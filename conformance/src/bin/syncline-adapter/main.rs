@@ -1,6 +1,7 @@
 //! The reference's adapter: the core on a memory store, driven by JSON lines (conformance/README.md, The adapter).
 
 mod peer;
+mod states;
 mod values;
 mod vectors;
 

@@ -3,28 +3,42 @@
 use serde_json::{Value as Json, json};
 use syncline::change::Pushed;
 use syncline::clock::{Clock, Now, Reading, Replica};
-use syncline::codec::{CodecError, Reader, Writer};
+use syncline::codec::{Major, Reader, Writer};
 use syncline::hash::start_link;
 use syncline::message::{decode_frame, encode_frame};
 use syncline::registry::Code;
 
 use crate::Answer;
+use crate::states;
 use crate::values::{hex, unhex};
+
+/// Why a case cannot be computed.
+pub type Fault = Box<dyn std::error::Error>;
 
 /// Answers one case.
 pub fn answer(command: &Json) -> Answer {
     let given = unhex(command["hex"].as_str().ok_or("`hex` is missing")?)?;
-    let bad = |error: CodecError| format!("the case: {error:?}");
     match command["kind"].as_str().unwrap_or("") {
         "value" => Ok(value(&given)),
         "frame" => Ok(match decode_frame(&given, |_| 0) {
             Ok(frame) => json!({"hex": hex(&encode_frame(frame.channel, &frame.messages, 0))}),
             Err(error) => json!({"error": error.code.name()}),
         }),
-        "link" => links(&given).map_err(bad),
-        "clock" => clock(&given).map_err(bad),
+        "link" => computed(&given, links),
+        "clock" => computed(&given, clock),
+        "merge" => computed(&given, states::merge),
+        "join" => computed(&given, states::join),
+        "admit" => computed(&given, states::admit),
+        "fingerprint" => computed(&given, states::fingerprint),
         _ => Ok(json!({"error": "unknown-kind"})),
     }
+}
+
+/// What a computation writes of what it reads.
+fn computed(given: &[u8], compute: fn(&mut Reader, &mut Writer) -> Result<(), Fault>) -> Answer {
+    let (mut reader, mut writer) = (Reader::new(given), Writer::default());
+    compute(&mut reader, &mut writer).map_err(|fault| format!("the case: {fault}"))?;
+    Ok(json!({"hex": hex(&writer.finish())}))
 }
 
 fn value(given: &[u8]) -> Json {
@@ -42,42 +56,38 @@ fn value(given: &[u8]) -> Json {
     }
 }
 
-fn links(given: &[u8]) -> Result<Json, CodecError> {
-    let mut reader = Reader::new(given);
+fn links(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     reader.array()?;
     let space = reader.text()?;
-    let replica = Replica(reader.bytes()?.try_into().unwrap_or_default());
+    let replica = Replica(reader.bytes()?.try_into()?);
     let base = reader.uint()?;
     let count = reader.array()?;
     let mut link = start_link(space, replica);
-    let mut writer = Writer::default();
     writer.array(count + 1);
     writer.bytes(&link.0);
     for _ in 0..count {
-        link = link.next(match Pushed::read(&mut reader, base)? {
+        link = link.next(match Pushed::read(reader, base)? {
             Pushed::Change { change, .. } => change.hash(),
             Pushed::Skip { hash, .. } => hash,
         });
         writer.bytes(&link.0);
     }
-    Ok(json!({"hex": hex(&writer.finish())}))
+    Ok(())
 }
 
-fn clock(given: &[u8]) -> Result<Json, CodecError> {
-    let mut reader = Reader::new(given);
+fn clock(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     reader.array()?;
-    let mut writer = Writer::default();
     let at = |ms: u64| Now { wall_ms: ms, mono_ms: ms };
     match reader.text()? {
         "mint" => {
-            let mut clock = Clock::new(reading(&mut reader)?, 0);
-            write(&mut writer, clock.mint(at(reader.uint()?)));
+            let mut clock = Clock::new(reading(reader)?, 0);
+            write(writer, clock.mint(at(reader.uint()?)));
         }
         "observe" => {
-            let mut clock = Clock::new(reading(&mut reader)?, 0);
+            let mut clock = Clock::new(reading(reader)?, 0);
             let now = at(reader.uint()?);
-            clock.observe(now, reading(&mut reader)?);
-            write(&mut writer, clock.last());
+            clock.observe(now, reading(reader)?);
+            write(writer, clock.last());
         }
         _ => {
             let (sent, received, server) = (reader.uint()?, reader.uint()?, reader.uint()?);
@@ -85,21 +95,23 @@ fn clock(given: &[u8]) -> Result<Json, CodecError> {
             if clock.correct(at(sent), at(received), server) { writer.int(clock.offset_ms()) } else { writer.null() }
         }
     }
-    Ok(json!({"hex": hex(&writer.finish())}))
+    Ok(())
 }
 
-fn reading(reader: &mut Reader) -> Result<Reading, CodecError> {
-    let paired = reader.peek()? == syncline::codec::Major::Array;
+/// Reads milliseconds, or `[milliseconds, counter]`.
+pub fn reading(reader: &mut Reader) -> Result<Reading, Fault> {
+    let paired = reader.peek()? == Major::Array;
     let (ms, counter) = if paired {
         reader.array()?;
-        (reader.uint()?, reader.uint()?)
+        (reader.uint()?, u16::try_from(reader.uint()?)?)
     } else {
         (reader.uint()?, 0)
     };
-    Ok(Reading::new(ms, counter as u16).unwrap_or(Reading::ZERO))
+    Reading::new(ms, counter).ok_or_else(|| "a reading out of its range".into())
 }
 
-fn write(writer: &mut Writer, reading: Reading) {
+/// Writes a reading in the same form.
+pub fn write(writer: &mut Writer, reading: Reading) {
     if reading.counter() == 0 {
         return writer.uint(reading.ms());
     }
