@@ -70,6 +70,7 @@ impl fmt::Display for Address {
 mod tests {
     use super::*;
 
+    // BIND-5, BIND-6
     #[test]
     fn a_token_stays_on_encrypted_or_loopback_connections() {
         let cases = [

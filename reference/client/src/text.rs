@@ -38,6 +38,7 @@ fn steers(c: char) -> bool {
 mod tests {
     use super::*;
 
+    // SEC-1
     #[test]
     fn what_steers_a_terminal_is_escaped() {
         assert_eq!(plain("a\u{1b}[31m\n\u{9b}é\u{202e}"), "a\\u{1b}[31m\\u{a}\\u{9b}é\\u{202e}");

@@ -1,4 +1,4 @@
-//! Seeded worlds come to rest equal, with every change applied once. (MERGE-12, IDENT-4, IDENT-15, SYNC-23)
+//! Seeded worlds come to rest equal, with every change applied once. (MERGE-12, IDENT-4, IDENT-15, IDENT-17, IDENT-19, SYNC-23)
 //!
 //! `SYNCLINE_SEEDS` sets how many seeds of each kind run; a failure names the seed that shows it again.
 

@@ -80,6 +80,7 @@ async fn a_full_disk_refuses_writes_and_serves_on() {
     assert!(matches!(bob.until(|message| matches!(message, Message::States(_))).await, Message::States(_)));
 }
 
+// SEC-2
 #[tokio::test]
 async fn a_log_holds_no_token() {
     let folder = tempdir().expect("a temporary folder");

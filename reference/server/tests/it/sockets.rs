@@ -70,6 +70,7 @@ async fn a_foreign_origin_is_refused() {
 async fn a_name_that_was_bent_to_this_machine_is_refused() {
     let server = open().await;
     let mut bent = request(server.address);
+    // SEC-3
     bent.headers_mut().insert("Host", HeaderValue::from_static("evil.example:7747"));
     assert_eq!(handshake(server.address, bent).await, 403);
 }
@@ -151,6 +152,7 @@ async fn a_change_reaches_the_others() {
     assert!(matches!(change, Message::Change(placed) if placed.author == ALICE && placed.change.seq == 1));
 }
 
+// SYNC-17, SESS-13
 #[tokio::test]
 async fn a_reader_that_does_not_read_delays_nobody() {
     const CHANGES: u64 = 200;
