@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::{Change, Op, Payload, RecordName, Row};
+use crate::change::{Change, Op, Payload, RecordName, Row, read_fixed};
 use crate::clock::{Reading, Replica, Stamp};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::hash::{Fingerprint, sha256};
@@ -444,10 +444,7 @@ fn read_cell(bytes: &[u8]) -> Result<Cell, CodecError> {
     let items = r.array()?;
     let position = r.uint()?;
     let (ms, counter) = (r.uint()?, r.uint()?);
-    let mut author = [0; 16];
-    let stored = r.bytes()?;
-    let known = stored.len().min(16);
-    author[..known].copy_from_slice(&stored[..known]);
+    let author = read_fixed(&mut r, "a replica of 16 bytes")?;
     let reading = Reading::new(ms, counter as u16).unwrap_or(Reading::ZERO);
     let value = if items == 5 { Some(r.value(0)?) } else { None };
     Ok(Cell { lww: Lww { stamp: Stamp { reading, author: Replica(author) }, value }, position })
@@ -465,10 +462,7 @@ fn read_fingerprint(bytes: &[u8]) -> Result<Fingerprint, CodecError> {
     let mut r = Reader::new(bytes);
     r.array()?;
     let count = r.uint()?;
-    let stored = r.bytes()?;
-    let mut sum = [0; 32];
-    let known = stored.len().min(32);
-    sum[..known].copy_from_slice(&stored[..known]);
+    let sum = read_fixed(&mut r, "a sum of 32 bytes")?;
     Ok(Fingerprint { count, sum })
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::change::{Change, Cursor, Origin, Pushed, RecordName};
+use crate::change::{Change, Cursor, Origin, Pushed, RecordName, read_fixed};
 use crate::clock::{Clock, History, Reading, Replica};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::entropy::Entropy;
@@ -327,7 +327,7 @@ fn put_kept(store: &mut dyn Store, seq: u64, verdict: Option<(Code, u64)>, link:
 fn read_kept(bytes: &[u8]) -> Result<Kept, CodecError> {
     let mut r = Reader::new(bytes);
     let items = r.array()?;
-    let link = Link(fixed(r.bytes()?));
+    let link = Link(read_fixed(&mut r, "an id of its length")?);
     let literal = r.bytes()?;
     let verdict = if items == 4 { Some((Code(r.uint()?), r.uint()?)) } else { None };
     Ok(Kept { verdict, link, change: Change::from_bytes(literal)?, bytes: literal.len() })
@@ -336,7 +336,7 @@ fn read_kept(bytes: &[u8]) -> Result<Kept, CodecError> {
 fn read_rejection(number: u64, bytes: &[u8]) -> Result<Rejection, CodecError> {
     let mut r = Reader::new(bytes);
     r.array()?;
-    let replica = Replica(fixed(r.bytes()?));
+    let replica = Replica(read_fixed(&mut r, "an id of its length")?);
     let code = Code(r.uint()?);
     let change = Change::from_bytes(r.bytes()?)?;
     Ok(Rejection { number, replica, seq: change.seq, code, change })
@@ -365,25 +365,17 @@ fn read_identity(bytes: &[u8]) -> Result<Identity, CodecError> {
     let mut r = Reader::new(bytes);
     let items = r.array()?;
     let space = r.text()?.to_owned();
-    let replica = Replica(fixed(r.bytes()?));
-    let last = (r.uint()?, Link(fixed(r.bytes()?)));
-    let settled = (r.uint()?, Link(fixed(r.bytes()?)));
+    let replica = Replica(read_fixed(&mut r, "an id of its length")?);
+    let last = (r.uint()?, Link(read_fixed(&mut r, "an id of its length")?));
+    let settled = (r.uint()?, Link(read_fixed(&mut r, "an id of its length")?));
     let (ms, counter) = (r.uint()?, r.uint()?);
     let reading = Reading::new(ms, counter as u16).unwrap_or(Reading::ZERO);
     let offset_ms = r.int()?;
     let cursor = match items {
-        11 => Some(Cursor { position: r.uint()?, history: History(fixed(r.bytes()?)), staged: None }),
+        11 => Some(Cursor { position: r.uint()?, history: History(read_fixed(&mut r, "an id of its length")?), staged: None }),
         _ => None,
     };
     Ok(Identity { space, replica, last, settled, reading, offset_ms, cursor })
-}
-
-/// Stored ids have their length by construction.
-fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    let known = bytes.len().min(N);
-    array[..known].copy_from_slice(&bytes[..known]);
-    array
 }
 
 fn damaged(error: CodecError) -> StoreError {

@@ -12,7 +12,7 @@
 //! | `q` replica seq | position, link, code, detail |
 //! | `o` replica seq link | the code under which this origin was settled |
 
-use crate::change::{Change, Origin};
+use crate::change::{Change, Origin, read_fixed};
 use crate::clock::{History, Replica};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::hash::{Link, start_link};
@@ -279,7 +279,7 @@ fn entry_bytes(entry: &Entry) -> Vec<u8> {
 fn read_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
     let mut r = Reader::new(bytes);
     r.array()?;
-    let author = Replica(fixed(r.bytes()?));
+    let author = Replica(read_fixed(&mut r, "an id of its length")?);
     let seq = r.uint()?;
     let verdict = Verdict { code: Code(r.uint()?), detail: read_detail(&mut r)? };
     let literal = r.bytes()?;
@@ -302,7 +302,7 @@ fn read_settled_change(key: &[u8], bytes: &[u8]) -> Result<SettledChange, StoreE
     let mut read = || -> Result<SettledChange, CodecError> {
         r.array()?;
         let position = r.uint()?;
-        let link = Link(fixed(r.bytes()?));
+        let link = Link(read_fixed(&mut r, "an id of its length")?);
         Ok(SettledChange { seq, position, link, verdict: Verdict { code: Code(r.uint()?), detail: read_detail(&mut r)? } })
     };
     read().map_err(damaged)
@@ -311,13 +311,13 @@ fn read_settled_change(key: &[u8], bytes: &[u8]) -> Result<SettledChange, StoreE
 fn read_settled(bytes: &[u8]) -> Result<Settled, CodecError> {
     let mut r = Reader::new(bytes);
     r.array()?;
-    Ok(Settled { subject: r.text()?.to_owned(), seq: r.uint()?, link: Link(fixed(r.bytes()?)) })
+    Ok(Settled { subject: r.text()?.to_owned(), seq: r.uint()?, link: Link(read_fixed(&mut r, "an id of its length")?) })
 }
 
 fn read_history(bytes: &[u8]) -> Result<HistoryStart, CodecError> {
     let mut r = Reader::new(bytes);
     r.array()?;
-    Ok(HistoryStart { history: History(fixed(r.bytes()?)), first: r.uint()?, base_ms: r.uint()? })
+    Ok(HistoryStart { history: History(read_fixed(&mut r, "an id of its length")?), first: r.uint()?, base_ms: r.uint()? })
 }
 
 /// A detail is kept as 0 for none, else one more than it: stored numbers are unsigned.
@@ -327,14 +327,6 @@ fn write_detail(w: &mut Writer, detail: Option<u64>) {
 
 fn read_detail(r: &mut Reader) -> Result<Option<u64>, CodecError> {
     Ok(r.uint()?.checked_sub(1))
-}
-
-/// Stored ids have their length by construction; a damaged one differs and is caught by the checks on it.
-fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    let known = bytes.len().min(N);
-    array[..known].copy_from_slice(&bytes[..known]);
-    array
 }
 
 fn damaged(error: CodecError) -> StoreError {
