@@ -5,7 +5,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use syncline::change::{Change, Op, Payload, Pushed, RecordName, Row};
 use syncline::clock::Reading;
-use syncline::message::{Message, decode_frame, encode_frame};
+use syncline::message::{Message, Push, decode_frame, encode_frame};
+use syncline::registry::Profiles;
 use syncline::rules::LWW;
 use syncline::value::Value;
 
@@ -19,11 +20,11 @@ fn change() -> Change {
 
 fn ten_ops(criterion: &mut Criterion) {
     let base_ms = 1_700_000_000_000;
-    let message = [Message::Push(vec![Pushed::Change { change: change(), bytes: 0, value_bytes_max: 0 }])];
+    let message = [Message::Push(Push { author: None, items: vec![Pushed::Change { change: change(), bytes: 0, value_bytes_max: 0 }] })];
     let frame = encode_frame(1, &message, base_ms);
     let mut group = criterion.benchmark_group(format!("ten-op push, {} bytes", frame.len()));
     group.bench_function("encode", |b| b.iter(|| encode_frame(1, black_box(&message), base_ms)));
-    group.bench_function("decode", |b| b.iter(|| decode_frame(black_box(&frame), |_| base_ms)));
+    group.bench_function("decode", |b| b.iter(|| decode_frame(black_box(&frame), Profiles::CORE, |_| base_ms)));
     // Behind the channel, one byte, stands one item.
     group.bench_function("decode by ciborium, not strict", |b| {
         b.iter(|| ciborium::from_reader::<ciborium::Value, _>(black_box(&frame[1..])));

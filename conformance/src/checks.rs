@@ -42,6 +42,7 @@ pub fn code_of(message: &Item) -> Option<u64> {
 pub struct Rulebook {
     schema: Option<cddl::ast::CDDL<'static>>,
     errors: BTreeMap<u64, ErrorEntry>,
+    profiles: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +60,11 @@ struct ErrorEntry {
     detail: Option<String>,
     #[serde(skip)]
     class_code: u64,
+}
+
+#[derive(Deserialize)]
+struct ProfileFile {
+    profile: Vec<ClassEntry>,
 }
 
 #[derive(Deserialize)]
@@ -82,12 +88,20 @@ impl Rulebook {
         let class = |name: &str| file.class.iter().find(|class| class.name == name).map_or(u64::MAX, |class| class.code);
         let errors = file.error.iter().map(|entry| (entry.code, class(&entry.class))).collect::<BTreeMap<_, _>>();
         let errors = file.error.into_iter().map(|entry| (entry.code, ErrorEntry { class_code: errors[&entry.code], ..entry })).collect();
-        Ok(Self { schema, errors })
+        let text = fs::read_to_string(spec.join("registries/profiles.toml")).map_err(|error| format!("profiles.toml: {error}"))?;
+        let file: ProfileFile = toml::from_str(&text).map_err(|error| format!("profiles.toml: {error}"))?;
+        let profiles = file.profile.into_iter().map(|entry| (entry.name, entry.code)).collect();
+        Ok(Self { schema, errors, profiles })
     }
 
     /// The registry's name of an error.
     pub fn error_name(&self, code: u64) -> &str {
         self.errors.get(&code).map_or("an unknown error", |entry| &entry.name)
+    }
+
+    /// The code of a profile.
+    pub fn profile_code(&self, name: &str) -> Option<u64> {
+        self.profiles.get(name).copied()
     }
 
     /// The channel and the messages of a frame that an implementation sent.

@@ -73,6 +73,10 @@ fn stage<'a>(scenario: &Scenario, attachment: &Attachment, rulebook: &'a Ruleboo
         _ => "home".to_owned(),
     };
     let mut world = World::new(rulebook, scenario.role, sut, &space, seed);
+    for name in scenario.profiles.iter().filter(|name| *name != "core") {
+        world.profiles.push(rulebook.profile_code(name).ok_or(Trouble::Script(format!("no profile {name}")))?);
+    }
+    world.profiles.sort_unstable();
     if matches!(attachment, Attachment::Adapter(_)) {
         let tokens = scenario.tokens.as_ref().map(|tokens| value(tokens, &world.names)).transpose()?;
         if scenario.role != Role::Client {

@@ -28,8 +28,8 @@ pub struct Scenario {
     pub title: String,
     /// The rules it shows.
     pub covers: Vec<String>,
-    /// Whose claimants it binds.
-    pub profile: String,
+    /// Whose claimants it binds, and what is agreed in it besides the core.
+    pub profiles: Vec<String>,
     /// The lowest level at which it runs.
     pub level: u8,
     /// Who is judged.
@@ -114,7 +114,7 @@ pub fn parse(id: &str, file: &Path, text: &str) -> Result<Scenario, ScenarioErro
         file: file.to_owned(),
         title,
         covers: Vec::new(),
-        profile: "core".to_owned(),
+        profiles: Vec::new(),
         level: 3,
         role: Role::Server,
         tokens: None,
@@ -150,7 +150,7 @@ fn header(scenario: &mut Scenario, text: &str) -> Result<bool, String> {
     let rest = rest.split('#').next().unwrap_or("").trim();
     match word {
         "covers" => scenario.covers.extend(rest.split_whitespace().map(str::to_owned)),
-        "profile" => scenario.profile = rest.to_owned(),
+        "profile" => scenario.profiles.extend(rest.split_whitespace().map(str::to_owned)),
         "level" => {
             let level = rest.strip_prefix('L').and_then(|digit| digit.parse().ok()).filter(|level| *level <= 3);
             scenario.level = level.ok_or(format!("`{rest}` is no level from L0 to L3"))?;

@@ -73,7 +73,7 @@ pub fn parse(stem: &str, kind: &str, line: &str) -> Result<Vector, String> {
     let (verdict, name, rule, rest) = (word()?, word()?, word()?, word()?);
     let vector =
         |given: String, expected| Vector { name: format!("{stem}/{name}"), rule: rule.to_owned(), kind: kind.to_owned(), given, expected };
-    if !matches!(kind, "value" | "frame") {
+    if !matches!(kind, "value" | "frame" | "frame-agreed") {
         let (given, expected) = rest.split_once(" => ").ok_or("` => ` is missing")?;
         return Ok(vector(encoded(given)?, Expected::Bytes(encoded(expected)?)));
     }

@@ -226,6 +226,12 @@ impl World<'_> {
         Ok(found.map(|(_, expr)| value(expr, &self.names)).transpose()?)
     }
 
+    /// What the harness names in `hello` and `welcome`: the option, else what the header of the story says.
+    fn profiles(&self, options: &Options) -> Result<Item, Trouble> {
+        let usual = || Item::Array(self.profiles.iter().map(|code| Item::Int(i128::from(*code))).collect());
+        Ok(self.option(options, "profiles")?.unwrap_or_else(usual))
+    }
+
     /// Connects, and exchanges `hello` and `welcome`.
     pub(crate) fn hello(&mut self, who: &str, options: &Options) -> Result<(), Trouble> {
         self.connect(who)?;
@@ -234,7 +240,7 @@ impl World<'_> {
         self.send(
             who,
             0,
-            vec![Item::Array(vec![int(0), Item::Array(vec![int(1)]), Item::Array(vec![int(0)]), Item::Map(Vec::new()), token])],
+            vec![Item::Array(vec![int(0), Item::Array(vec![int(1)]), self.profiles(options)?, Item::Map(Vec::new()), token])],
         )?;
         let welcome = self.next_of(who, 0, code::WELCOME, "welcome")?;
         self.bind(who, "time", welcome.items().get(4).cloned().unwrap_or(Item::Null));
@@ -296,7 +302,7 @@ impl World<'_> {
         self.next_of(who, 0, code::HELLO, "hello")?;
         let (int, now) = (Item::Int, Item::Int(i128::from(self.now())));
         let none = || Item::Map(Vec::new());
-        self.send(who, 0, vec![Item::Array(vec![int(1), int(1), Item::Array(vec![int(0)]), none(), now.clone()])])?;
+        self.send(who, 0, vec![Item::Array(vec![int(1), int(1), self.profiles(options)?, none(), now.clone()])])?;
         let opens = |world: &World| {
             world.links[who].queues.iter().find(|(channel, queue)| **channel > 0 && !queue.is_empty()).map(|(channel, _)| *channel)
         };

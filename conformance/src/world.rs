@@ -75,6 +75,8 @@ pub struct World<'a> {
     pub(crate) flight: VecDeque<(String, String, Vec<u8>)>,
     pub(crate) peers: BTreeSet<String>,
     pub(crate) conns: u64,
+    /// The codes of the profiles that the harness wants or offers, the core first.
+    pub(crate) profiles: Vec<u64>,
     /// What happened, for the report of a failure.
     pub log: Vec<String>,
 }
@@ -98,6 +100,7 @@ impl<'a> World<'a> {
             flight: VecDeque::new(),
             peers: BTreeSet::new(),
             conns: 0,
+            profiles: vec![0],
             log: Vec::new(),
         }
     }

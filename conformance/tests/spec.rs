@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use common::{Case, change, item, items, replica, root, state, vectors};
 use syncline::message;
+use syncline::registry::Profiles;
 use syncline_conformance::cbor::{Item, encode, encode_sequence};
 use syncline_conformance::edn::{Cursor, hex, print};
 use syncline_conformance::{oracle, pattern, spec};
@@ -116,7 +117,7 @@ fn example_frames_match_the_schema() {
 fn example_frames_are_read_and_written_again_by_the_reference() {
     for block in blocks("edn frame") {
         let bytes = encode_sequence(&items(&block.text));
-        assert_eq!(frame_again(&bytes), Ok(hex(&bytes)), "{}", block.place());
+        assert_eq!(frame_again(&bytes, Profiles::OFFERED), Ok(hex(&bytes)), "{}", block.place());
     }
 }
 
@@ -211,7 +212,7 @@ fn schema_says(frame: &[Item]) -> Result<(), String> {
 #[test]
 fn valid_frames_match_the_schema() {
     for vector in vectors() {
-        if let ("frame", Case::Valid { bytes, edn, .. }) = (vector.kind.as_str(), &vector.case) {
+        if let ("frame" | "frame-agreed", Case::Valid { bytes, edn, .. }) = (vector.kind.as_str(), &vector.case) {
             assert_eq!(hex(bytes), hex(&encode_sequence(&items(edn))), "{}", vector.name);
             schema_says(&items(edn)).unwrap_or_else(|fault| panic!("{}: {fault}", vector.name));
         }
@@ -256,9 +257,10 @@ fn every_vector_names_a_rule_and_is_named_once() {
 fn the_reference_reads_and_refuses_what_the_vectors_say() {
     let mut wrong = Vec::new();
     for vector in vectors() {
-        let read = match vector.kind.as_str() {
+        let read: fn(&[u8]) -> Result<String, String> = match vector.kind.as_str() {
             "value" => value_again,
-            "frame" => frame_again,
+            "frame" => |bytes: &[u8]| frame_again(bytes, Profiles::CORE),
+            "frame-agreed" => |bytes: &[u8]| frame_again(bytes, Profiles::OFFERED),
             _ => continue,
         };
         let (found, expected) = match &vector.case {
@@ -275,8 +277,8 @@ fn the_reference_reads_and_refuses_what_the_vectors_say() {
 }
 
 /// A frame decoded and encoded by the reference, as hex; or the name of its error.
-fn frame_again(bytes: &[u8]) -> Result<String, String> {
-    let frame = message::decode_frame(bytes, |_| 0).map_err(|fault| fault.code.name().to_owned())?;
+fn frame_again(bytes: &[u8], agreed: Profiles) -> Result<String, String> {
+    let frame = message::decode_frame(bytes, agreed, |_| 0).map_err(|fault| fault.code.name().to_owned())?;
     // An `opened` sets the base of what follows it; no example or vector has more than one message behind one.
     Ok(hex(&message::encode_frame(frame.channel, &frame.messages, 0)))
 }

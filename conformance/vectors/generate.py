@@ -328,7 +328,6 @@ def frames():
     bad("open-replica-of-15-bytes", "CODEC-13", [1, [2, "home", R1[:15], 0, None]])
     bad("open-settled-negative", "CODEC-13", [1, [2, "home", R1, -1, None]])
     bad("open-history-of-7-bytes", "CODEC-13", [1, [2, "home", R1, 0, [1, HIST[:7]]]])
-    bad("open-cursor-staged", "PROFILE-3", [1, [2, "home", R1, 0, [1, HIST, 1]]])
     bad("opened-link-of-32-bytes", "CODEC-13", [1, [3, 0, HIST, 0, HASH, 0, 1]])
     bad("opened-reset-5", "CODEC-13", [1, [3, 0, HIST, 0, LINK, 0, 5]])
     bad("ack-seq-0", "CODEC-13", [1, [6, 0, 1, 1]])

@@ -8,6 +8,7 @@ use syncline::change::RecordName;
 use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Write, WriteError};
 use syncline::clock::Now;
 use syncline::entropy::Entropy;
+use syncline::registry::Profiles;
 use syncline::store::{Store, StoreError, Transact};
 use syncline::value::Value;
 use syncline_store::{Kind, SqliteStore};
@@ -222,7 +223,7 @@ const SERVER: &[u8] = b"~server";
 fn load(space: &str, token: Option<String>, store: &mut SqliteStore, now: Now) -> Result<Client, StoreError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StoreError(format!("the system gives no randomness: {error}")))?;
-    Client::load(ClientConfig { space: space.to_owned(), token }, store, Entropy::new(seed), now)
+    Client::load(ClientConfig { space: space.to_owned(), token, profiles: Profiles::OFFERED }, store, Entropy::new(seed), now)
 }
 
 fn now(started: Instant) -> Now {

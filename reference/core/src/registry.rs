@@ -163,7 +163,78 @@ pub const PROFILES: &[(u64, &str)] = &[
     (8, "packed"),
     (9, "flow"),
     (10, "access"),
+    (11, "repair"),
 ];
+
+/// A set of profiles; `core` is always in it. (PROFILE-1)
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Profiles(u64);
+
+impl Profiles {
+    /// The core alone.
+    pub const CORE: Self = Self(1);
+    /// The core and the further conflict rules.
+    pub const RULES: Self = Self::one(1);
+    /// The core and numbers for names.
+    pub const COMPACT: Self = Self::one(2);
+    /// The core and what is never stored.
+    pub const PRESENCE: Self = Self::one(3);
+    /// The core and conditional changes.
+    pub const CONDITIONS: Self = Self::one(4);
+    /// The core and subscriptions to collections.
+    pub const SUBSCRIBE: Self = Self::one(5);
+    /// The core and direct sync of two clients.
+    pub const PEER: Self = Self::one(6);
+    /// The core and flow control by credit.
+    pub const FLOW: Self = Self::one(9);
+    /// The core and the renewal of tokens.
+    pub const ACCESS: Self = Self::one(10);
+    /// The core and repair by ranges.
+    pub const REPAIR: Self = Self::one(11);
+    /// All that this implementation offers and wants. (PROFILE-4)
+    pub const OFFERED: Self = Self::CORE;
+
+    const fn one(code: u32) -> Self {
+        Self(1 | 1 << code)
+    }
+
+    /// Both sets together.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The profiles of both sets: what is agreed. (SESS-4)
+    pub const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether all of `other` is in the set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set of these codes; unknown ones are left out.
+    pub fn from_codes(codes: &[u64]) -> Self {
+        let known = |code: &&u64| PROFILES.iter().any(|(known, _)| known == *code);
+        Self(codes.iter().filter(known).fold(1, |set, code| set | 1 << code))
+    }
+
+    /// The codes of the set, ascending.
+    pub fn codes(self) -> Vec<u64> {
+        PROFILES.iter().map(|(code, _)| *code).filter(|code| self.0 >> code & 1 == 1).collect()
+    }
+
+    /// The names of the set, in the order of their codes.
+    pub fn names(self) -> Vec<&'static str> {
+        PROFILES.iter().filter(|(code, _)| self.0 >> code & 1 == 1).map(|(_, name)| *name).collect()
+    }
+}
+
+impl fmt::Debug for Profiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
 
 /// Messages by code and name.
 pub const MESSAGES: &[(u64, &str)] = &[

@@ -7,6 +7,7 @@ use syncline::entropy::Entropy;
 use syncline::limits::SPACE_REPLICAS_MAX;
 use syncline::message::{Hello, Message, Open, decode_frame, encode_frame};
 use syncline::registry::Code;
+use syncline::registry::Profiles;
 use syncline::server::{ConnId, Grant, Input, Output, Server, ServerConfig};
 use syncline::store::{MemoryStore, Transact};
 
@@ -34,7 +35,18 @@ impl Talk {
     }
 
     fn open(&mut self, conn: ConnId, channel: u16, space: &str, replica: [u8; 16]) -> Vec<Message> {
-        self.say(conn, channel, Message::Open(Open { space: space.into(), replica: Replica(replica), settled: 0, cursor: None }))
+        self.say(
+            conn,
+            channel,
+            Message::Open(Open {
+                space: space.into(),
+                replica: Replica(replica),
+                settled: 0,
+                cursor: None,
+                collections: None,
+                known: None,
+            }),
+        )
     }
 
     /// Sends one message and returns all that comes back on its channel.
@@ -43,7 +55,7 @@ impl Talk {
         let mut heard = Vec::new();
         while let Some(output) = self.server.poll(NOW, &self.store, conn).expect("a store in memory does not fail") {
             let Output::Frame(frame) = output else { continue };
-            let frame = decode_frame(&frame, |_| 0).expect("a server's frames decode");
+            let frame = decode_frame(&frame, Profiles::CORE, |_| 0).expect("a server's frames decode");
             assert_eq!(frame.channel, channel, "nothing is said elsewhere");
             heard.extend(frame.messages);
         }

@@ -12,10 +12,10 @@ use syncline::clock::{History, Now, Reading, Replica};
 use syncline::entropy::Entropy;
 use syncline::hash::{Fingerprint, start_link};
 use syncline::message::{
-    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, PlacedChange, Reject, States, Void, Welcome, decode_frame,
+    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, PlacedChange, Push, Reject, States, Void, Welcome, decode_frame,
     encode_frame,
 };
-use syncline::registry::{Class, Code, DURABILITY_STORED, MESSAGES, Reset};
+use syncline::registry::{Class, Code, DURABILITY_STORED, MESSAGES, Profiles, Reset};
 use syncline::rules::LWW;
 use syncline::server::{self, ConnId, Server, ServerConfig};
 use syncline::store::{MemoryStore, Transact};
@@ -47,17 +47,25 @@ fn welcome() -> Message {
 }
 
 fn open(replica: Replica) -> Message {
-    Message::Open(Open { space: SPACE.into(), replica, settled: 0, cursor: None })
+    Message::Open(Open { space: SPACE.into(), replica, settled: 0, cursor: None, collections: None, known: None })
 }
 
 /// The answer to the first `open` of a replica in an empty space.
 fn opened(replica: Replica) -> Message {
     let link = start_link(SPACE, replica);
-    Message::Opened(Opened { position: 0, history: HISTORY, last_seq: 0, link, base_ms: NOW.wall_ms, reset: Reset::NO_CURSOR })
+    Message::Opened(Opened {
+        position: 0,
+        history: HISTORY,
+        last_seq: 0,
+        link,
+        base_ms: NOW.wall_ms,
+        reset: Reset::NO_CURSOR,
+        rights: None,
+    })
 }
 
 fn states(to: u64, items: Vec<Item>) -> Message {
-    Message::States(States { last: true, to, history: HISTORY, items })
+    Message::States(States { last: true, to, history: HISTORY, items, replaced: Vec::new() })
 }
 
 fn error(code: Code) -> Message {
@@ -75,11 +83,11 @@ fn messages(replica: Replica) -> Vec<Message> {
         open(replica),
         opened(replica),
         Message::Shut,
-        Message::Push(vec![pushed]),
+        Message::Push(Push { author: None, items: vec![pushed] }),
         Message::Ack(Ack { seq: 1, position: 1, durability: DURABILITY_STORED }),
         Message::Reject(Reject { seq: 1, position: 1, code: Code::DEPENDENCY, class: Class::Never, detail: None }),
         Message::Change(PlacedChange { position: 1, author: OTHER, change: change() }),
-        Message::Void(Void { position: 1, author: OTHER, seq: 1, code: Code::CLOCK }),
+        Message::Void(Void { position: 1, author: OTHER, seq: 1, code: Code::CLOCK, link: None }),
         states(1, vec![lives]),
         Message::Mark(Mark { position: 0, history: HISTORY, fingerprint, backed_up: None }),
         Message::Ping(5),
@@ -108,7 +116,7 @@ fn encoded(channel: u16, message: &Message) -> Vec<u8> {
 
 /// A frame that was sent: its channel and messages.
 fn shown(bytes: &[u8]) -> String {
-    let Frame { channel, messages } = decode_frame(bytes, |_| NOW.wall_ms).expect("what is sent can be read");
+    let Frame { channel, messages } = decode_frame(bytes, Profiles::CORE, |_| NOW.wall_ms).expect("what is sent can be read");
     format!("{channel}:{messages:?}")
 }
 
@@ -185,7 +193,7 @@ struct ClientSide {
 impl ClientSide {
     fn new() -> Self {
         let mut store = MemoryStore::default();
-        let config = ClientConfig { space: SPACE.into(), token: None };
+        let config = ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::CORE };
         let mut client = Client::load(config, &mut store, Entropy::from_u64(2), NOW).expect("a store in memory holds");
         let fields = vec![("f".to_owned(), Some(Value::Int(2)))];
         let put = client::Write::Put { collection: "c".into(), id: "r".into(), fields };

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use syncline::clock::Now;
 use syncline::message::{self, Message};
+use syncline::registry::Profiles;
 use syncline::server::{ConnId, Input, Output, Server};
 use syncline::store::{StoreError, Transact};
 use syncline_store::SqliteStore;
@@ -309,7 +310,7 @@ fn log_opens(id: ConnId, frame: &[u8]) {
     if !enabled!(Level::DEBUG) {
         return;
     }
-    let Ok(frame) = message::decode_frame(frame, |_| 0) else { return };
+    let Ok(frame) = message::decode_frame(frame, Profiles::OFFERED, |_| 0) else { return };
     for message in frame.messages {
         if let Message::Open(open) = message {
             debug!(connection = id.0, channel = frame.channel, space = open.space, replica = %open.replica, "open");
@@ -323,7 +324,7 @@ fn log_errors(id: ConnId, frame: &[u8]) {
     if frame.len() > ERROR_FRAME_BYTES_MAX || !enabled!(Level::INFO) {
         return;
     }
-    let Ok(frame) = message::decode_frame(frame, |_| 0) else { return };
+    let Ok(frame) = message::decode_frame(frame, Profiles::OFFERED, |_| 0) else { return };
     for message in frame.messages {
         if let Message::Error(error) = message {
             info!(

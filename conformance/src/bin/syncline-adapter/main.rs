@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Write, stdin, stdout};
 
 use serde_json::{Value, json};
+use syncline::registry::Profiles;
 use syncline::store::MemoryStore;
 
 use peer::{Peer, Setup};
@@ -52,7 +53,7 @@ impl Adapter {
         let now = command["now"].as_u64().ok_or("`now` is missing")?;
         let name = command["peer"].as_str().unwrap_or("").to_owned();
         match command["verb"].as_str().unwrap_or("") {
-            "hello" => Ok(json!({"version": 1, "name": "syncline", "profiles": ["core"], "roles": ["server", "client"]})),
+            "hello" => Ok(json!({"version": 1, "name": "syncline", "profiles": Profiles::OFFERED.names(), "roles": ["server", "client"]})),
             "bye" => Ok(json!({})),
             "vectors" => vectors::answer(command),
             "open" => {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use syncline::client::{self, Client, ClientConfig, Event, WriteError};
 use syncline::clock::Now;
 use syncline::entropy::Entropy;
+use syncline::registry::Profiles;
 use syncline::server::{self, ConnId, Grant, Server, ServerConfig};
 use syncline::store::{MemoryStore, StoreError, Transact};
 
@@ -303,7 +304,7 @@ fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result
             Core::Server { server: Box::new(Server::new(config, entropy)), conns: BTreeMap::new() }
         }
         Kind::Client { space, token } => {
-            let config = ClientConfig { space: space.clone(), token: token.clone() };
+            let config = ClientConfig { space: space.clone(), token: token.clone(), profiles: Profiles::OFFERED };
             let client = Client::load(config, store, entropy, now).map_err(told)?;
             store.commit().map_err(told)?;
             Core::Client { client: Box::new(client), conn: None, wake: None }

@@ -6,7 +6,7 @@ use syncline::clock::{Clock, Now, Reading, Replica};
 use syncline::codec::{Major, Reader, Writer};
 use syncline::hash::start_link;
 use syncline::message::{decode_frame, encode_frame};
-use syncline::registry::Code;
+use syncline::registry::{Code, Profiles};
 
 use crate::Answer;
 use crate::states;
@@ -20,10 +20,8 @@ pub fn answer(command: &Json) -> Answer {
     let given = unhex(command["hex"].as_str().ok_or("`hex` is missing")?)?;
     match command["kind"].as_str().unwrap_or("") {
         "value" => Ok(value(&given)),
-        "frame" => Ok(match decode_frame(&given, |_| 0) {
-            Ok(frame) => json!({"hex": hex(&encode_frame(frame.channel, &frame.messages, 0))}),
-            Err(error) => json!({"error": error.code.name()}),
-        }),
+        "frame" => Ok(frame(&given, Profiles::CORE)),
+        "frame-agreed" => Ok(frame(&given, Profiles::OFFERED)),
         "link" => computed(&given, links),
         "clock" => computed(&given, clock),
         "merge" => computed(&given, states::merge),
@@ -39,6 +37,13 @@ fn computed(given: &[u8], compute: fn(&mut Reader, &mut Writer) -> Result<(), Fa
     let (mut reader, mut writer) = (Reader::new(given), Writer::default());
     compute(&mut reader, &mut writer).map_err(|fault| format!("the case: {fault}"))?;
     Ok(json!({"hex": hex(&writer.finish())}))
+}
+
+fn frame(given: &[u8], agreed: Profiles) -> Json {
+    match decode_frame(given, agreed, |_| 0) {
+        Ok(frame) => json!({"hex": hex(&encode_frame(frame.channel, &frame.messages, 0))}),
+        Err(error) => json!({"error": error.code.name()}),
+    }
 }
 
 fn value(given: &[u8]) -> Json {

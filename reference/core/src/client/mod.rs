@@ -19,7 +19,7 @@ use crate::change::{Cursor, RecordName};
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
 use crate::message::{ErrorMessage, Frame, Hello, Message, Welcome, decode_frame, encode_frame};
-use crate::registry::{Class, Code};
+use crate::registry::{Class, Code, Profiles};
 use crate::space::Space;
 use crate::store::{Store, StoreError};
 use crate::value::Value;
@@ -37,6 +37,8 @@ pub struct ClientConfig {
     pub space: String,
     /// Who the client is, where the server asks. (SESS-5)
     pub token: Option<String>,
+    /// The profiles it wants. (SESS-4)
+    pub profiles: Profiles,
 }
 
 /// What happened.
@@ -154,6 +156,8 @@ pub struct Client {
     base: Space,
     /// What the server advertised last. (LIMIT-6)
     limits: Vec<(u64, u64)>,
+    /// The profiles agreed on this connection.
+    agreed: Profiles,
     state: State,
     outputs: VecDeque<Output>,
     /// Connection attempts since the last mark. (SESS-10)
@@ -190,6 +194,7 @@ impl Client {
             clock: Clock::new(outbox.identity.reading, outbox.identity.offset_ms),
             base: outbox::base(),
             limits: Vec::new(),
+            agreed: Profiles::CORE,
             config,
             entropy,
             outbox,
@@ -335,8 +340,10 @@ impl Client {
         self.heard_ms = now.mono_ms;
         self.state = State::AwaitWelcome { sent: now };
         self.channel = 0;
+        self.agreed = Profiles::CORE;
         self.ping = None;
-        let hello = Hello { versions: vec![VERSION], profiles: vec![0], limits: Vec::new(), token: self.config.token.clone() };
+        let hello =
+            Hello { versions: vec![VERSION], profiles: self.config.profiles.codes(), limits: Vec::new(), token: self.config.token.clone() };
         self.send(now, 0, &[Message::Hello(hello)], 0);
     }
 
@@ -381,7 +388,7 @@ impl Client {
             State::Streaming(session) => session.base_ms,
             _ => 0,
         };
-        let Frame { channel, messages } = match decode_frame(bytes, |_| base_ms) {
+        let Frame { channel, messages } = match decode_frame(bytes, self.agreed, |_| base_ms) {
             Ok(frame) => frame,
             Err(error) => {
                 self.accuse(now, error.code, error.detail, &error.text);
@@ -438,6 +445,8 @@ impl Client {
             return Ok(());
         }
         self.limits.clone_from(&welcome.limits);
+        // SESS-4
+        self.agreed = Profiles::from_codes(&welcome.profiles).common(self.config.profiles);
         // CLOCK-14
         self.clock.correct(sent, now, welcome.time_ms);
         self.outbox.note_clock(&self.clock);

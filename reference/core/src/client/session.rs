@@ -7,7 +7,7 @@ use super::{Client, Event, REOPENS_MAX, State};
 use crate::change::{Change, Cursor, RecordName};
 use crate::clock::{History, Now};
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States};
+use crate::message::{Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States};
 use crate::registry::{Code, Reset};
 use crate::rules::lww::Lww;
 use crate::store::{Store, StoreError};
@@ -67,8 +67,14 @@ impl Client {
         self.state = State::AwaitOpened { since_ms: now.mono_ms };
         self.verified = None;
         let identity = &self.outbox.identity;
-        let open =
-            Open { space: identity.space.clone(), replica: identity.replica, settled: identity.settled.0, cursor: identity.cursor.clone() };
+        let open = Open {
+            space: identity.space.clone(),
+            replica: identity.replica,
+            settled: identity.settled.0,
+            cursor: identity.cursor.clone(),
+            collections: None,
+            known: None,
+        };
         self.send(now, self.channel, &[Message::Open(open)], 0);
     }
 
@@ -184,7 +190,7 @@ impl Client {
         }
         let base_ms = session.base_ms;
         for batch in frames {
-            self.send(now, self.channel, &[Message::Push(batch)], base_ms);
+            self.send(now, self.channel, &[Message::Push(Push { author: None, items: batch })], base_ms);
         }
     }
 

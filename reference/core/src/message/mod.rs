@@ -1,5 +1,6 @@
 //! Frames and messages. Spec 3 and 7; the schema is `spec/syncline.cddl`.
 
+mod optional;
 mod read;
 mod write;
 
@@ -8,6 +9,7 @@ use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
+pub use optional::{Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
 
@@ -20,7 +22,7 @@ pub struct Frame {
     pub messages: Vec<Message>,
 }
 
-/// A message of the core profile.
+/// A message.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the table of messages in spec 7 says what each is")]
 pub enum Message {
@@ -29,7 +31,7 @@ pub enum Message {
     Open(Open),
     Opened(Opened),
     Shut,
-    Push(Vec<Pushed>),
+    Push(Push),
     Ack(Ack),
     Reject(Reject),
     Change(PlacedChange),
@@ -39,6 +41,11 @@ pub enum Message {
     Pong { number: u64, time_ms: u64 },
     Error(ErrorMessage),
     Bye { wait_ms: u64 },
+    Auth { token: String },
+    Credit { bytes: u64 },
+    Ranges(Ranges),
+    Presence(Presence),
+    Signal(Signal),
     Void(Void),
 }
 
@@ -61,6 +68,11 @@ impl Message {
             Self::Pong { .. } => 12,
             Self::Error(_) => 13,
             Self::Bye { .. } => 14,
+            Self::Auth { .. } => 15,
+            Self::Credit { .. } => 16,
+            Self::Ranges(_) => 17,
+            Self::Presence(_) => 18,
+            Self::Signal(_) => 19,
             Self::Void(_) => 21,
         }
     }
@@ -103,6 +115,19 @@ pub struct Open {
     pub settled: u64,
     /// Up to where base reaches.
     pub cursor: Option<Cursor>,
+    /// The collections wanted, ascending; none: all. `subscribe` profile.
+    pub collections: Option<Vec<String>>,
+    /// Those of them that base holds at the cursor, ascending; none: all of them. `subscribe` profile.
+    pub known: Option<Vec<String>>,
+}
+
+/// Changes offered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Push {
+    /// Whose they are in a relay; none: the sender's own. `peer` profile.
+    pub author: Option<Replica>,
+    /// Them, in the order of seq; at least one.
+    pub items: Vec<Pushed>,
 }
 
 /// A space is open.
@@ -120,6 +145,8 @@ pub struct Opened {
     pub base_ms: u64,
     /// Whether base starts anew and why.
     pub reset: u64,
+    /// What the token allows: 1 reading, 2 writing too. `access` profile.
+    pub rights: Option<u64>,
 }
 
 /// Own changes up to a seq are accepted.
@@ -170,6 +197,8 @@ pub struct Void {
     pub seq: u64,
     /// Why.
     pub code: Code,
+    /// The author's link there. `peer` profile.
+    pub link: Option<Link>,
 }
 
 /// A part of a catch-up.
@@ -183,6 +212,8 @@ pub struct States {
     pub history: History,
     /// What it holds.
     pub items: Vec<Item>,
+    /// The ranges of addresses, lower bound and upper, that it replaces; empty in a catch-up. `repair` profile.
+    pub replaced: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// An item of a part.

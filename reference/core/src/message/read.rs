@@ -1,15 +1,27 @@
 //! Reading frames: bytes become messages once, or the first fault met.
 
-use super::{Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome};
+use super::{
+    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Presence, Push, Ranges, Reject, Signal,
+    States, Void, Welcome,
+};
 use crate::change::{Change, Cursor, Pushed, RecordName, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Major, Reader};
 use crate::hash::Link;
-use crate::limits::{ERROR_TEXT_BYTES_MAX, INT_MAX, SPACE_NAME_BYTES_MAX, TOKEN_BYTES_MAX};
-use crate::registry::{Class, Code};
+use crate::limits::{COLLECTION_NAME_BYTES_MAX, ERROR_TEXT_BYTES_MAX, INT_MAX, SPACE_NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::registry::{Class, Code, Profiles};
 
 /// The extension key of a mark's backed-up position.
 pub(super) const BACKED_UP_KEY: i64 = 1;
+/// The extension keys of an `open`'s collections and of those that are known.
+pub(super) const COLLECTIONS_KEY: i64 = 0;
+pub(super) const KNOWN_KEY: i64 = 1;
+/// The extension key of an `opened`'s rights.
+pub(super) const RIGHTS_KEY: i64 = 0;
+/// The extension key of a `void`'s link.
+pub(super) const LINK_KEY: i64 = 0;
+/// The extension key of the ranges that a `states` replaces.
+pub(super) const REPLACED_KEY: i64 = 0;
 /// The greatest wait of a `bye`, in milliseconds.
 const WAIT_MS_MAX: u64 = 86_400_000;
 
@@ -40,17 +52,18 @@ impl From<CodecError> for WireError {
     }
 }
 
-/// Reads a frame. `base_of` gives what stamps on a channel are relative to; an `opened` in the frame sets it anew.
+/// Reads a frame where `profiles` are agreed. `base_of` gives what stamps on a channel are relative to; an `opened` in
+/// the frame sets it anew.
 ///
 /// # Errors
-/// The first fault met, as the error that answers it. (CODEC-11 to CODEC-13, FRAME-1 to FRAME-6)
-pub fn decode_frame(bytes: &[u8], base_of: impl Fn(u16) -> u64) -> Result<Frame, WireError> {
+/// The first fault met, as the error that answers it. (CODEC-11 to CODEC-13, FRAME-1 to FRAME-6, PROFILE-3)
+pub fn decode_frame(bytes: &[u8], profiles: Profiles, base_of: impl Fn(u16) -> u64) -> Result<Frame, WireError> {
     let mut r = Reader::new(bytes);
     let channel = u16::try_from(r.uint()?).or_else(|_| r.fault(Fault::Schema("a channel up to 65535")))?;
     let mut base_ms = base_of(channel);
     let mut messages = Vec::new();
     while !r.is_end() {
-        let message = read_message(&mut r, base_ms)?;
+        let message = read_message(&mut r, profiles, base_ms)?;
         if let Message::Opened(opened) = &message {
             base_ms = opened.base_ms;
         }
@@ -63,20 +76,38 @@ pub fn decode_frame(bytes: &[u8], base_of: impl Fn(u16) -> u64) -> Result<Frame,
 }
 
 /// A message's fields: how many are left to read, with the extension map at their end.
-struct Fields<'r, 'a> {
-    r: &'r mut Reader<'a>,
+pub(super) struct Fields<'r, 'a> {
+    pub(super) r: &'r mut Reader<'a>,
     left: usize,
+    profiles: Profiles,
 }
 
-fn read_message(r: &mut Reader, base_ms: u64) -> Result<Message, WireError> {
+/// The profile that a message belongs to; none for an unknown one. (FRAME-4)
+fn owner(code: u64) -> Option<Profiles> {
+    match code {
+        0..=14 | 21 => Some(Profiles::CORE),
+        15 => Some(Profiles::ACCESS),
+        16 => Some(Profiles::FLOW),
+        17 => Some(Profiles::REPAIR),
+        18 => Some(Profiles::PRESENCE),
+        19 => Some(Profiles::PEER),
+        _ => None,
+    }
+}
+
+fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Message, WireError> {
     let items = expect_items(r, 1..=usize::MAX)?;
     let code = r.uint()?;
-    let mut fields = Fields { r, left: items - 1 };
+    // FRAME-4
+    if !owner(code).is_some_and(|owner| profiles.has(owner)) {
+        return Err(WireError { code: Code::UNKNOWN_MESSAGE, detail: Some(code), text: format!("message code {code}") });
+    }
+    let mut fields = Fields { r, left: items - 1, profiles };
     let message = match code {
         0 => Message::Hello(fields.hello()?),
         1 => Message::Welcome(fields.welcome()?),
-        2 => Message::Open(fields.open()?),
-        3 => Message::Opened(fields.opened()?),
+        2 => return fields.open(),
+        3 => return fields.opened(),
         4 => Message::Shut,
         5 => Message::Push(fields.push(base_ms)?),
         6 => {
@@ -86,7 +117,7 @@ fn read_message(r: &mut Reader, base_ms: u64) -> Result<Message, WireError> {
         }
         7 => Message::Reject(fields.reject()?),
         8 => return read_change(fields, base_ms),
-        9 => Message::States(fields.states(base_ms)?),
+        9 => return fields.states(base_ms),
         10 => return fields.mark(),
         11 => {
             fields.take(1)?;
@@ -101,13 +132,18 @@ fn read_message(r: &mut Reader, base_ms: u64) -> Result<Message, WireError> {
             fields.take(1)?;
             Message::Bye { wait_ms: fields.within(0..=WAIT_MS_MAX, "a wait of at most a day")? }
         }
-        21 => {
-            fields.take(4)?;
-            let (position, author) = (fields.r.uint()?, Replica(read_fixed(fields.r, "a replica of 16 bytes")?));
-            Message::Void(Void { position, author, seq: read_seq(fields.r)?, code: Code(fields.r.uint()?) })
+        15 => {
+            fields.take(1)?;
+            Message::Auth { token: read_name(fields.r, TOKEN_BYTES_MAX)? }
         }
-        // FRAME-4
-        _ => return Err(WireError { code: Code::UNKNOWN_MESSAGE, detail: Some(code), text: format!("message code {code}") }),
+        16 => {
+            fields.take(1)?;
+            Message::Credit { bytes: fields.r.uint()? }
+        }
+        17 => Message::Ranges(Ranges::read(&mut fields)?),
+        18 => Message::Presence(Presence::read(&mut fields)?),
+        19 => Message::Signal(Signal::read(&mut fields)?),
+        _ => return fields.void(),
     };
     fields.extensions(|_, _| Ok(false))?;
     Ok(message)
@@ -127,7 +163,7 @@ fn read_change(mut fields: Fields, base_ms: u64) -> Result<Message, WireError> {
 
 impl Fields<'_, '_> {
     /// Fields that must be there.
-    fn take(&mut self, count: usize) -> Result<(), CodecError> {
+    pub(super) fn take(&mut self, count: usize) -> Result<(), CodecError> {
         match self.left.checked_sub(count) {
             Some(left) => {
                 self.left = left;
@@ -214,7 +250,7 @@ impl Fields<'_, '_> {
         Class::from_code(self.r.uint()?).ok_or(CodecError { at, fault: Fault::Schema("a retry class") })
     }
 
-    fn replica(&mut self) -> Result<Replica, CodecError> {
+    pub(super) fn replica(&mut self) -> Result<Replica, CodecError> {
         read_fixed(self.r, "a replica of 16 bytes").map(Replica)
     }
 
@@ -243,40 +279,81 @@ impl Fields<'_, '_> {
         Ok(Welcome { version: self.r.uint()?, profiles: self.uints()?, limits: self.limits()?, time_ms: self.unix_ms()? })
     }
 
-    fn open(&mut self) -> Result<Open, CodecError> {
+    fn open(mut self) -> Result<Message, WireError> {
         self.take(4)?;
         let space = read_name(self.r, SPACE_NAME_BYTES_MAX)?;
-        Ok(Open { space, replica: self.replica()?, settled: self.r.uint()?, cursor: self.cursor()? })
+        let (replica, settled, cursor) = (self.replica()?, self.r.uint()?, self.cursor()?);
+        let (mut collections, mut known) = (None, None);
+        let agreed = self.profiles.has(Profiles::SUBSCRIBE);
+        self.extensions(|key, r| {
+            match key {
+                COLLECTIONS_KEY if agreed => collections = Some(read_collections(r, 1)?),
+                KNOWN_KEY if agreed => known = Some(read_collections(r, 0)?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Message::Open(Open { space, replica, settled, cursor, collections, known }))
+    }
+
+    fn void(mut self) -> Result<Message, WireError> {
+        self.take(4)?;
+        let (position, author, seq, code) = (self.r.uint()?, self.replica()?, read_seq(self.r)?, Code(self.r.uint()?));
+        let mut link = None;
+        let agreed = self.profiles.has(Profiles::PEER);
+        self.extensions(|key, r| {
+            if agreed && key == LINK_KEY {
+                link = Some(Link(read_fixed(r, "a link of 16 bytes")?));
+            }
+            Ok(agreed && key == LINK_KEY)
+        })?;
+        Ok(Message::Void(Void { position, author, seq, code, link }))
     }
 
     fn cursor(&mut self) -> Result<Option<Cursor>, CodecError> {
         if self.r.is_null() {
             return self.r.null().map(|()| None);
         }
-        // A staged position is a form that no agreed profile has. (PROFILE-3)
-        expect_items(self.r, 2..=2)?;
-        Ok(Some(Cursor { position: self.r.uint()?, history: self.history()?, staged: None }))
+        let items = expect_items(self.r, 2..=3)?;
+        let (position, history) = (self.r.uint()?, self.history()?);
+        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
+        Ok(Some(Cursor { position, history, staged }))
     }
 
-    fn opened(&mut self) -> Result<Opened, CodecError> {
+    fn opened(mut self) -> Result<Message, WireError> {
         self.take(6)?;
-        Ok(Opened {
+        let mut opened = Opened {
             position: self.r.uint()?,
             history: self.history()?,
             last_seq: self.r.uint()?,
             link: self.link()?,
             base_ms: self.unix_ms()?,
             reset: self.within(0..=4, "a reset reason")?,
-        })
+            rights: None,
+        };
+        let agreed = self.profiles.has(Profiles::ACCESS);
+        self.extensions(|key, r| {
+            if agreed && key == RIGHTS_KEY {
+                opened.rights = Some(r.uint()?);
+            }
+            Ok(agreed && key == RIGHTS_KEY)
+        })?;
+        Ok(Message::Opened(opened))
     }
 
-    fn push(&mut self, base_ms: u64) -> Result<Vec<Pushed>, CodecError> {
-        let mut pushed = Vec::new();
+    fn push(&mut self, base_ms: u64) -> Result<Push, CodecError> {
+        let mut author = None;
+        // A relay is a form of the peer profile. (PROFILE-3)
+        if self.profiles.has(Profiles::PEER) && self.left > 0 && self.r.peek()? == Major::Bytes {
+            self.take(1)?;
+            author = Some(self.replica()?);
+        }
+        let mut items = Vec::new();
         while self.has_item()? {
             self.take(1)?;
-            pushed.push(Pushed::read(self.r, base_ms)?);
+            items.push(Pushed::read(self.r, base_ms)?);
         }
-        if pushed.is_empty() { self.r.fault(Fault::Schema("a change")) } else { Ok(pushed) }
+        if items.is_empty() { self.r.fault(Fault::Schema("a change")) } else { Ok(Push { author, items }) }
     }
 
     fn reject(&mut self) -> Result<Reject, CodecError> {
@@ -296,7 +373,7 @@ impl Fields<'_, '_> {
         Ok(ErrorMessage { code, class, detail, text: text.to_owned() })
     }
 
-    fn states(&mut self, base_ms: u64) -> Result<States, CodecError> {
+    fn states(mut self, base_ms: u64) -> Result<Message, WireError> {
         self.take(3)?;
         let (last, to, history) = (self.r.bool()?, self.r.uint()?, self.history()?);
         let mut items = Vec::new();
@@ -304,7 +381,15 @@ impl Fields<'_, '_> {
             self.take(1)?;
             items.push(self.item(base_ms)?);
         }
-        Ok(States { last, to, history, items })
+        let mut replaced = Vec::new();
+        let agreed = self.profiles.has(Profiles::REPAIR);
+        self.extensions(|key, r| {
+            if agreed && key == REPLACED_KEY {
+                replaced = read_replaced(r)?;
+            }
+            Ok(agreed && key == REPLACED_KEY)
+        })?;
+        Ok(Message::States(States { last, to, history, items, replaced }))
     }
 
     fn item(&mut self, base_ms: u64) -> Result<Item, CodecError> {
@@ -314,6 +399,9 @@ impl Fields<'_, '_> {
         }
         let at = self.r.position();
         match (self.r.int()?, items) {
+            (-2, 4) if self.profiles.has(Profiles::PEER) => {
+                Ok(Item::Settled { author: self.replica()?, seq: read_seq(self.r)?, link: self.link()? })
+            }
             (-3, 6) => {
                 let (seq, link, code) = (read_seq(self.r)?, self.link()?, Code(self.r.uint()?));
                 Ok(Item::Outcome(Outcome { seq, link, code, class: self.class()?, detail: self.detail()? }))
@@ -364,6 +452,28 @@ impl Fields<'_, '_> {
         })?;
         Ok(Message::Mark(Mark { position, history, fingerprint, backed_up }))
     }
+}
+
+/// Names of collections, ascending, at least `least`.
+fn read_collections(r: &mut Reader, least: usize) -> Result<Vec<String>, CodecError> {
+    let at = r.position();
+    let count = expect_items(r, least..=usize::MAX)?;
+    let mut names: Vec<String> = Vec::new();
+    for _ in 0..count {
+        names.push(read_name(r, COLLECTION_NAME_BYTES_MAX)?);
+    }
+    let ascending = names.windows(2).all(|pair| pair[0].as_bytes() < pair[1].as_bytes());
+    if ascending { Ok(names) } else { Err(CodecError { at, fault: Fault::Schema("collections in ascending order, each once") }) }
+}
+
+/// Ranges of addresses, at least one.
+fn read_replaced(r: &mut Reader) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CodecError> {
+    let mut replaced = Vec::new();
+    for _ in 0..expect_items(r, 1..=usize::MAX)? {
+        expect_items(r, 2..=2)?;
+        replaced.push((r.bytes()?.to_vec(), r.bytes()?.to_vec()));
+    }
+    Ok(replaced)
 }
 
 /// The place of a key in the order of encodings: 0, 1, 2 … and then -1, -2, -3 … (CODEC-5)

@@ -1,6 +1,6 @@
 //! Writing frames.
 
-use super::{ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, States, Void, Welcome};
+use super::{ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, States, Void, Welcome, read};
 use crate::change::{Cursor, Row, write_row, write_stamp};
 use crate::codec::Writer;
 use crate::limits::ERROR_TEXT_BYTES_MAX;
@@ -37,7 +37,7 @@ fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
         Message::Open(open) => write_open(w, open),
         Message::Opened(opened) => write_opened(w, opened),
         Message::Shut => {}
-        Message::Push(pushed) => pushed.iter().for_each(|item| item.write(w, base_ms)),
+        Message::Push(push) => write_push(w, push, base_ms),
         Message::Ack(ack) => write_numbers(w, &[ack.seq, ack.position, ack.durability]),
         Message::Reject(reject) => {
             write_numbers(w, &[reject.seq, reject.position, reject.code.0, reject.class.code()]);
@@ -50,6 +50,11 @@ fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
         Message::Pong { number, time_ms } => write_numbers(w, &[*number, *time_ms]),
         Message::Error(error) => write_error(w, error),
         Message::Bye { wait_ms } => w.uint(*wait_ms),
+        Message::Auth { token } => w.text(token),
+        Message::Credit { bytes } => w.uint(*bytes),
+        Message::Ranges(ranges) => ranges.write(w),
+        Message::Presence(presence) => presence.write(w),
+        Message::Signal(signal) => signal.write(w),
         Message::Void(void) => write_void(w, void),
     }
 }
@@ -58,15 +63,17 @@ fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
 fn field_count(message: &Message) -> usize {
     match message {
         Message::Shut => 0,
-        Message::Ping(_) | Message::Bye { .. } => 1,
-        Message::Pong { .. } => 2,
+        Message::Ping(_) | Message::Bye { .. } | Message::Auth { .. } | Message::Credit { .. } => 1,
+        Message::Pong { .. } | Message::Ranges(_) | Message::Signal(_) => 2,
         Message::Ack(_) => 3,
-        Message::Hello(_) | Message::Welcome(_) | Message::Open(_) | Message::Error(_) | Message::Void(_) => 4,
+        Message::Hello(_) | Message::Welcome(_) | Message::Error(_) | Message::Presence(_) => 4,
+        Message::Open(open) => 4 + usize::from(open.collections.is_some() || open.known.is_some()),
+        Message::Void(void) => 4 + usize::from(void.link.is_some()),
         Message::Reject(_) => 5,
-        Message::Opened(_) => 6,
-        Message::Push(pushed) => pushed.len(),
+        Message::Opened(opened) => 6 + usize::from(opened.rights.is_some()),
+        Message::Push(push) => usize::from(push.author.is_some()) + push.items.len(),
         Message::Change(placed) => 4 + placed.change.rows.len() + usize::from(placed.change.has_map()),
-        Message::States(states) => 3 + states.items.len(),
+        Message::States(states) => 3 + states.items.len() + usize::from(!states.replaced.is_empty()),
         Message::Mark(mark) => 3 + usize::from(mark.backed_up.is_some()),
     }
 }
@@ -93,6 +100,24 @@ fn write_open(w: &mut Writer, open: &Open) {
     w.bytes(&open.replica.0);
     w.uint(open.settled);
     write_cursor(w, open.cursor.as_ref());
+    let named = [(read::COLLECTIONS_KEY, &open.collections), (read::KNOWN_KEY, &open.known)];
+    let named: Vec<_> = named.into_iter().filter_map(|(key, names)| Some((key, names.as_ref()?))).collect();
+    if named.is_empty() {
+        return;
+    }
+    w.map(named.len());
+    for (key, names) in named {
+        w.int(key);
+        w.array(names.len());
+        names.iter().for_each(|name| w.text(name));
+    }
+}
+
+fn write_push(w: &mut Writer, push: &Push, base_ms: u64) {
+    if let Some(author) = &push.author {
+        w.bytes(&author.0);
+    }
+    push.items.iter().for_each(|item| item.write(w, base_ms));
 }
 
 fn write_placed(w: &mut Writer, placed: &PlacedChange, base_ms: u64) {
@@ -109,7 +134,7 @@ fn write_mark(w: &mut Writer, mark: &Mark) {
     w.bytes(&mark.fingerprint);
     if let Some(position) = mark.backed_up {
         w.map(1);
-        w.int(super::read::BACKED_UP_KEY);
+        w.int(read::BACKED_UP_KEY);
         w.uint(position);
     }
 }
@@ -119,6 +144,11 @@ fn write_void(w: &mut Writer, void: &Void) {
     w.bytes(&void.author.0);
     w.uint(void.seq);
     w.uint(void.code.0);
+    if let Some(link) = &void.link {
+        w.map(1);
+        w.int(read::LINK_KEY);
+        w.bytes(&link.0);
+    }
 }
 
 fn write_numbers(w: &mut Writer, numbers: &[u64]) {
@@ -155,6 +185,11 @@ fn write_opened(w: &mut Writer, opened: &Opened) {
     w.bytes(&opened.link.0);
     w.uint(opened.base_ms);
     w.uint(opened.reset);
+    if let Some(rights) = opened.rights {
+        w.map(1);
+        w.int(read::RIGHTS_KEY);
+        w.uint(rights);
+    }
 }
 
 fn write_detail(w: &mut Writer, detail: Option<u64>) {
@@ -201,6 +236,17 @@ fn write_states(w: &mut Writer, states: &States, base_ms: u64) {
                 }
             }
         }
+    }
+    if states.replaced.is_empty() {
+        return;
+    }
+    w.map(1);
+    w.int(read::REPLACED_KEY);
+    w.array(states.replaced.len());
+    for (lower, upper) in &states.replaced {
+        w.array(2);
+        w.bytes(lower);
+        w.bytes(upper);
     }
 }
 

@@ -4,10 +4,10 @@ use super::judge::{self, Judged};
 use super::log::{self, HistoryStart, Log, Verdict};
 use super::stream::{self, Channel, Hosted, TailEntry};
 use super::{ConnId, Failure, Grant, Server, refuse, unexpected};
-use crate::change::{Cursor, Pushed};
+use crate::change::Cursor;
 use crate::clock::{History, Now};
 use crate::limits;
-use crate::message::{Ack, Message, Open, Opened};
+use crate::message::{Ack, Message, Open, Opened, Push};
 use crate::registry::{Code, DURABILITY_STORED, Reset};
 use crate::store::{Store, StoreError};
 
@@ -64,6 +64,7 @@ impl Server {
             link: settled.link,
             base_ms: space.history.base_ms,
             reset,
+            rights: None,
         };
         // SYNC-25: outcomes travel in states only.
         let catching = reset != Reset::NONE || settled.seq > open.settled;
@@ -118,7 +119,7 @@ impl Server {
         let conn = self.conns.get(&id).expect("the caller found it");
         let code = message.code();
         match (conn.channels.contains_key(&channel), message) {
-            (true, Message::Push(pushed)) => self.push(now, store, id, channel, pushed),
+            (true, Message::Push(push)) => self.push(now, store, id, channel, push),
             (true, Message::Shut) => {
                 // SESS-17
                 self.detach(id, channel);
@@ -135,10 +136,10 @@ impl Server {
         }
     }
 
-    fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, pushed: Vec<Pushed>) -> Result<(), Failure> {
+    fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, push: Push) -> Result<(), Failure> {
         let channel = &self.conns[&id].channels[&number];
         let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
-        for item in pushed {
+        for item in push.items {
             let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
             let log = space.log.clone();
             let base_ms = space.history.base_ms;

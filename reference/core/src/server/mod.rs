@@ -20,7 +20,7 @@ use crate::clock::{Now, Replica};
 use crate::entropy::Entropy;
 use crate::limits;
 use crate::message::{ErrorMessage, Hello, Message, Welcome, decode_frame, encode_frame};
-use crate::registry::Code;
+use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
@@ -56,11 +56,19 @@ pub struct ServerConfig {
     pub create_spaces: bool,
     /// Bytes of one part of a catch-up.
     pub part_bytes_max: usize,
+    /// The profiles it offers. (SESS-4)
+    pub profiles: Profiles,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { tokens: None, tail_changes_max: 1_024, create_spaces: true, part_bytes_max: limits::PART_BYTES_MAX }
+        Self {
+            tokens: None,
+            tail_changes_max: 1_024,
+            create_spaces: true,
+            part_bytes_max: limits::PART_BYTES_MAX,
+            profiles: Profiles::OFFERED,
+        }
     }
 }
 
@@ -102,6 +110,7 @@ enum Phase {
     },
     Open {
         grant: Grant,
+        profiles: Profiles,
     },
     /// An error or a bye is queued; what arrives is ignored. (SESS-9)
     Closing,
@@ -386,7 +395,11 @@ impl Server {
         if bytes.len() > limits::FRAME_BYTES_MAX {
             return self.handle(now, store, Input::TooLarge(id));
         }
-        let frame = match decode_frame(bytes, |number| self.base_ms(id, number)) {
+        let profiles = match conn.phase {
+            Phase::Open { profiles, .. } => profiles,
+            _ => Profiles::CORE,
+        };
+        let frame = match decode_frame(bytes, profiles, |number| self.base_ms(id, number)) {
             Ok(frame) => frame,
             Err(error) => {
                 self.fail(id, error.code, error.detail, &error.text);
@@ -433,7 +446,7 @@ impl Server {
                 self.close(id);
                 Ok(())
             }
-            (Phase::Open { grant }, 1.., Message::Open(open)) => {
+            (Phase::Open { grant, .. }, 1.., Message::Open(open)) => {
                 let grant = grant.clone();
                 self.open(now, store, id, channel, open, &grant)
             }
@@ -456,9 +469,10 @@ impl Server {
         };
         let Some(grant) = grant else { return refuse(0, Code::UNAUTHORIZED, None, "the token is missing or unknown") };
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
-        conn.phase = Phase::Open { grant };
-        // SESS-4: core, code 0, is all this server offers.
-        let profiles = hello.profiles.into_iter().filter(|profile| *profile == 0).collect();
+        // SESS-4
+        let agreed = Profiles::from_codes(&hello.profiles).common(self.config.profiles);
+        conn.phase = Phase::Open { grant, profiles: agreed };
+        let profiles = agreed.codes().into_iter().filter(|code| hello.profiles.contains(code)).collect();
         let welcome = Welcome { version: VERSION, profiles, limits: limits::ADVERTISED.to_vec(), time_ms: now.wall_ms };
         self.reply(id, 0, &Message::Welcome(welcome), 0);
         Ok(())

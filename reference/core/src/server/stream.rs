@@ -205,7 +205,7 @@ impl Hosted {
         let last = to == self.committed;
         channel.catching = !last;
         channel.sent = to;
-        Ok(States { last, to, history: self.history.history, items })
+        Ok(States { last, to, history: self.history.history, items, replaced: Vec::new() })
     }
 
     fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
@@ -292,7 +292,7 @@ pub(super) fn body(
 ) -> Arc<[u8]> {
     let message = match change {
         Some(change) if verdict.code == Code::ACCEPTED => Message::Change(crate::message::PlacedChange { position, author, change }),
-        _ => Message::Void(crate::message::Void { position, author, seq, code: verdict.code }),
+        _ => Message::Void(crate::message::Void { position, author, seq, code: verdict.code, link: None }),
     };
     message_bytes(&message, base_ms).into()
 }

@@ -6,6 +6,7 @@ use crate::change::{Change, RecordName};
 use crate::client::{self, Client, ClientConfig, Event, Write, WriteError};
 use crate::clock::Now;
 use crate::entropy::Entropy;
+use crate::registry::Profiles;
 use crate::server::{self, ConnId, Server, ServerConfig};
 use crate::store::{MemoryStore, Store, Transact};
 use crate::value::Value;
@@ -50,7 +51,7 @@ pub(super) struct World {
 }
 
 fn config() -> ClientConfig {
-    ClientConfig { space: SPACE.into(), token: None }
+    ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::OFFERED }
 }
 
 /// Small parts and a short tail, so that every path of a catch-up is walked.

@@ -12,7 +12,7 @@ use syncline::codec::Writer;
 use syncline::hash::{ChangeHash, Link};
 use syncline::limits::INT_MAX;
 use syncline::message::{
-    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Reject, States, Void, Welcome,
+    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States, Void, Welcome,
 };
 use syncline::registry::{Class, Code};
 use syncline::value::{Value, ValueMap};
@@ -180,20 +180,22 @@ fn connection_message() -> impl Strategy<Value = Message> {
 }
 
 fn space_message() -> impl Strategy<Value = Message> {
-    let cursor = (uint(), history()).prop_map(|(position, history)| Cursor { position, history, staged: None });
+    let cursor = (uint(), history(), option::of(uint())).prop_map(|(position, history, staged)| Cursor { position, history, staged });
     prop_oneof![
         (name(), replica(), uint(), option::of(cursor)).prop_map(|(space, replica, settled, cursor)| Message::Open(Open {
             space,
             replica,
             settled,
-            cursor
+            cursor,
+            collections: None,
+            known: None
         })),
         // An `opened` sets the base of what follows it, so that it is the same throughout.
         (uint(), history(), uint(), link(), 0u64..5).prop_map(|(position, history, last_seq, link, reset)| {
-            Message::Opened(Opened { position, history, last_seq, link, base_ms: BASE_MS, reset })
+            Message::Opened(Opened { position, history, last_seq, link, base_ms: BASE_MS, reset, rights: None })
         }),
         Just(Message::Shut),
-        vec(pushed(), 1..4).prop_map(Message::Push),
+        vec(pushed(), 1..4).prop_map(|items| Message::Push(Push { author: None, items })),
         (seq(), uint(), 1u64..3).prop_map(|(seq, position, durability)| Message::Ack(Ack { seq, position, durability })),
         (seq(), uint(), code(), class(), option::of(uint())).prop_map(|(seq, position, code, class, detail)| Message::Reject(Reject {
             seq,
@@ -207,11 +209,18 @@ fn space_message() -> impl Strategy<Value = Message> {
             last,
             to,
             history,
-            items
+            items,
+            replaced: Vec::new()
         })),
         (uint(), history(), uniform::<_, 16>(any::<u8>()), option::of(uint()))
             .prop_map(|(position, history, fingerprint, backed_up)| { Message::Mark(Mark { position, history, fingerprint, backed_up }) }),
-        (uint(), replica(), seq(), code()).prop_map(|(position, author, seq, code)| Message::Void(Void { position, author, seq, code })),
+        (uint(), replica(), seq(), code()).prop_map(|(position, author, seq, code)| Message::Void(Void {
+            position,
+            author,
+            seq,
+            code,
+            link: None
+        })),
     ]
 }
 

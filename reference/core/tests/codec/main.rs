@@ -8,6 +8,7 @@ use syncline::codec::{Fault, Reader};
 use syncline::limits::{DEPTH_MAX, INT_MAX};
 use syncline::message::{Frame, Message, WireError, decode_frame, encode_frame, frame_of, message_bytes};
 use syncline::registry::Code;
+use syncline::registry::Profiles;
 use syncline::value::{Value, ValueMap};
 
 fn decode_value(bytes: &[u8]) -> Result<Value, Fault> {
@@ -17,7 +18,7 @@ fn decode_value(bytes: &[u8]) -> Result<Value, Fault> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Frame, WireError> {
-    decode_frame(bytes, |_| BASE_MS)
+    decode_frame(bytes, Profiles::CORE, |_| BASE_MS)
 }
 
 /// The frame, each message relative to the base that holds where it stands.
@@ -215,7 +216,7 @@ fn push_row(items: u8, rest: &str) -> String {
 #[test]
 fn the_first_fault_of_a_frame_is_answered() {
     let check = |hex: &str, code: Code, detail: Option<u64>| {
-        let found = decode_frame(&unhex(hex), |_| 0).map_err(|error| (error.code, error.detail));
+        let found = decode_frame(&unhex(hex), Profiles::CORE, |_| 0).map_err(|error| (error.code, error.detail));
         assert_eq!(found.map(|_| ()), Err((code, detail)), "{hex}");
     };
     let malformed = |hex: &str| check(hex, Code::MALFORMED, None);
@@ -265,7 +266,7 @@ fn the_first_fault_of_a_frame_is_answered() {
 
 #[test]
 fn what_is_not_a_fault_is_read() {
-    let check = |hex: &str| assert!(decode_frame(&unhex(hex), |_| 0).is_ok(), "{hex}");
+    let check = |hex: &str| assert!(decode_frame(&unhex(hex), Profiles::CORE, |_| 0).is_ok(), "{hex}");
     check(&push_row(3, "83 6161 00 05 01"));
     check(&push_row(3, "00 02"));
     check(&push_row(3, "82 6161 00 f7"));
@@ -282,7 +283,7 @@ fn what_is_not_a_fault_is_read() {
 fn an_opened_sets_the_base_of_what_follows_it() {
     let opened = "87 03 00 480001020304050607 00 50 000102030405060708090a0b0c0d0e0f 1903e8 00";
     let change = "86 08 01 50 000102030405060708090a0b0c0d0e0f 01 05 81 82 6174 6172";
-    let frame = decode_frame(&unhex(&format!("01 {opened} {change}")), |_| 0).expect("a frame");
+    let frame = decode_frame(&unhex(&format!("01 {opened} {change}")), Profiles::CORE, |_| 0).expect("a frame");
     let Message::Change(placed) = &frame.messages[1] else { panic!("a change follows") };
     assert_eq!(placed.change.reading.ms(), 1005);
 }

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use futures_util::{SinkExt, StreamExt};
 use syncline::change::{Change, Op, Payload, Pushed, RecordName, Row};
 use syncline::clock::{Reading, Replica};
-use syncline::message::{ErrorMessage, Frame, Hello, Message, Open, Opened, decode_frame, encode_frame};
+use syncline::message::{ErrorMessage, Frame, Hello, Message, Open, Opened, Push, decode_frame, encode_frame};
 use syncline::registry::Code;
+use syncline::registry::Profiles;
 use syncline::rules::LWW;
 use syncline::value::Value;
 use tokio::net::TcpStream;
@@ -73,7 +74,11 @@ impl Peer {
     }
 
     pub async fn open(&mut self, space: &str, replica: Replica) -> Opened {
-        self.send(CHANNEL, Message::Open(Open { space: space.to_owned(), replica, settled: 0, cursor: None })).await;
+        self.send(
+            CHANNEL,
+            Message::Open(Open { space: space.to_owned(), replica, settled: 0, cursor: None, collections: None, known: None }),
+        )
+        .await;
         match self.until(|message| matches!(message, Message::Opened(_))).await {
             Message::Opened(opened) => {
                 self.base_ms = opened.base_ms;
@@ -100,12 +105,15 @@ impl Peer {
     /// Pushes the replica's next change: one title.
     pub async fn push(&mut self, seq: u64, title: &str) {
         let change = change(seq, self.base_ms, title);
-        self.send(CHANNEL, Message::Push(vec![Pushed::Change { change, bytes: 0, value_bytes_max: 0 }])).await;
+        self.send(CHANNEL, Message::Push(Push { author: None, items: vec![Pushed::Change { change, bytes: 0, value_bytes_max: 0 }] }))
+            .await;
     }
 
     pub async fn receive(&mut self) -> Frame {
         match self.socket.next().await {
-            Some(Ok(Packet::Binary(bytes))) => decode_frame(&bytes, |_| self.base_ms).expect("the server's frames are good"),
+            Some(Ok(Packet::Binary(bytes))) => {
+                decode_frame(&bytes, Profiles::CORE, |_| self.base_ms).expect("the server's frames are good")
+            }
             other => panic!("not a frame: {other:?}"),
         }
     }
