@@ -33,6 +33,13 @@ pub trait Store {
     fn delete(&mut self, key: &[u8]) -> Result<(), StoreError>;
     /// Removes the keys from `from` up to but not `to`.
     fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError>;
+    /// Marks the present of the open transaction. A mark before it is forgotten; the transaction's end forgets it too.
+    fn mark(&mut self);
+    /// Undoes what was staged since the mark.
+    ///
+    /// # Errors
+    /// Where that is no longer possible: the transaction has to be rolled back whole.
+    fn back_to_mark(&mut self) -> Result<(), StoreError>;
 }
 
 /// A store whose open transaction can be ended: the shell's side.
@@ -50,12 +57,22 @@ pub struct MemoryStore {
     /// Staged writes; none removes the key.
     staged: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     commits: u64,
+    /// What stood staged under each key that was written since the mark, newest last; none: nothing.
+    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    marked: bool,
 }
 
 impl MemoryStore {
     /// What a crash leaves: the committed part.
     pub fn durable(&self) -> Self {
-        Self { committed: self.committed.clone(), staged: BTreeMap::new(), commits: self.commits }
+        Self { committed: self.committed.clone(), commits: self.commits, ..Self::default() }
+    }
+
+    fn stage(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        let before = self.staged.insert(key.to_vec(), value);
+        if self.marked {
+            self.undo.push((key.to_vec(), before));
+        }
     }
 
     /// Commits that had something to keep.
@@ -104,12 +121,12 @@ impl Store for MemoryStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.staged.insert(key.to_vec(), Some(value.to_vec()));
+        self.stage(key, Some(value.to_vec()));
         Ok(())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.staged.insert(key.to_vec(), None);
+        self.stage(key, None);
         Ok(())
     }
 
@@ -119,11 +136,27 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+
+    fn mark(&mut self) {
+        self.undo.clear();
+        self.marked = true;
+    }
+
+    fn back_to_mark(&mut self) -> Result<(), StoreError> {
+        for (key, before) in std::mem::take(&mut self.undo).into_iter().rev() {
+            match before {
+                Some(before) => self.staged.insert(key, before),
+                None => self.staged.remove(&key),
+            };
+        }
+        Ok(())
+    }
 }
 
 impl Transact for MemoryStore {
     fn commit(&mut self) -> Result<(), StoreError> {
         self.commits += u64::from(!self.staged.is_empty());
+        self.forget_mark();
         for (key, value) in std::mem::take(&mut self.staged) {
             match value {
                 Some(value) => self.committed.insert(key, value),
@@ -135,6 +168,14 @@ impl Transact for MemoryStore {
 
     fn rollback(&mut self) {
         self.staged.clear();
+        self.forget_mark();
+    }
+}
+
+impl MemoryStore {
+    fn forget_mark(&mut self) {
+        self.undo.clear();
+        self.marked = false;
     }
 }
 
@@ -148,9 +189,10 @@ mod tests {
     proptest! {
         /// The store is a map; what was staged is seen at once and is gone after a rollback.
         #[test]
-        fn a_store_is_a_map_with_a_way_back(steps in vec((0u8..6, 0u8..8, 0u8..8), 0..40), limit in 0usize..6) {
+        fn a_store_is_a_map_with_a_way_back(steps in vec((0u8..8, 0u8..8, 0u8..8), 0..40), limit in 0usize..6) {
             let mut store = MemoryStore::default();
             let (mut model, mut durable) = (BTreeMap::new(), BTreeMap::new());
+            let mut marked = None;
             for (step, a, b) in steps {
                 match step {
                     0 | 1 => {
@@ -168,10 +210,20 @@ mod tests {
                     4 => {
                         store.commit().expect("memory does not fail");
                         durable = model.clone();
+                        marked = None;
+                    }
+                    5 => {
+                        store.mark();
+                        marked = Some(model.clone());
+                    }
+                    6 => {
+                        store.back_to_mark().expect("memory does not fail");
+                        model = marked.clone().unwrap_or(model);
                     }
                     _ => {
                         store.rollback();
                         model = durable.clone();
+                        marked = None;
                     }
                 }
                 let inside = |(key, _): &(&Vec<u8>, &Vec<u8>)| (a..b).contains(&key[0]);

@@ -251,6 +251,9 @@ impl Core {
         if let Err(error) = self.server.handle(now, &mut self.store, input) {
             self.roll_back(&error);
         }
+        for error in self.server.take_faults() {
+            error!(%error, "the store failed a connection; it is told to try again");
+        }
     }
 
     /// Undoes the open transaction. The sessions in it are told to come back; nobody else notices.

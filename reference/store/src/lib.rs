@@ -26,6 +26,17 @@ pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
     staged: Staged,
+    mark: Mark,
+}
+
+/// How the mark of the open transaction stands with SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    /// Nothing was written since: SQLite does not know of it yet.
+    Fresh,
+    /// A savepoint stands at it.
+    Saved,
 }
 
 /// What became of the writes since the last commit.
@@ -45,7 +56,7 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, kind: Kind) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let connection = open::open(&path, kind)?;
-        Ok(Self { connection, path, staged: Staged::Nothing })
+        Ok(Self { connection, path, staged: Staged::Nothing, mark: Mark::None })
     }
 
     /// Where the file is.
@@ -56,6 +67,7 @@ impl SqliteStore {
     /// Runs a statement that writes, in the open transaction or a new one.
     fn write(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
         self.begin()?;
+        self.save_mark()?;
         let written = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         written.map(|_| ()).map_err(|error| {
             self.staged = Staged::Failed;
@@ -73,6 +85,15 @@ impl SqliteStore {
                 Ok(())
             }
         }
+    }
+
+    fn save_mark(&mut self) -> Result<(), StoreError> {
+        if self.mark == Mark::Fresh {
+            // One savepoint at most: a mark before this one is released first.
+            self.run("SAVEPOINT mark").map_err(|error| self.error(&error))?;
+            self.mark = Mark::Saved;
+        }
+        Ok(())
     }
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
@@ -126,6 +147,26 @@ impl Store for SqliteStore {
     fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         self.write("DELETE FROM kv WHERE key >= ?1 AND key < ?2", [from, to])
     }
+
+    fn mark(&mut self) {
+        if self.mark == Mark::Saved && self.run("RELEASE mark").is_err() {
+            // Without its savepoint the transaction can only go whole.
+            self.staged = Staged::Failed;
+        }
+        self.mark = Mark::Fresh;
+    }
+
+    fn back_to_mark(&mut self) -> Result<(), StoreError> {
+        if self.mark == Mark::Saved {
+            self.run("ROLLBACK TO mark").map_err(|error| {
+                self.staged = Staged::Failed;
+                self.error(&error)
+            })?;
+            // What failed since then is undone with the rest.
+            self.staged = Staged::Writes;
+        }
+        Ok(())
+    }
 }
 
 impl Transact for SqliteStore {
@@ -139,6 +180,7 @@ impl Transact for SqliteStore {
             self.error(&error)
         })?;
         self.staged = Staged::Nothing;
+        self.mark = Mark::None;
         Ok(())
     }
 
@@ -148,6 +190,7 @@ impl Transact for SqliteStore {
             let _ = self.run("ROLLBACK");
         }
         self.staged = Staged::Nothing;
+        self.mark = Mark::None;
     }
 }
 

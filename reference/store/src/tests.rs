@@ -54,6 +54,25 @@ fn what_is_committed_is_there_after_reopening() {
 }
 
 #[test]
+fn what_follows_a_mark_can_be_undone_alone() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    store.put(b"a", b"1").expect("put");
+    store.mark();
+    store.put(b"a", b"2").expect("put");
+    store.mark();
+    store.back_to_mark().expect("nothing was written since the mark");
+    store.put(b"b", b"3").expect("put");
+    store.delete(b"a").expect("delete");
+    store.back_to_mark().expect("the savepoint stands");
+    assert_eq!((store.get(b"a"), store.get(b"b")), (Ok(Some(b"2".to_vec())), Ok(None)));
+    store.put(b"c", b"4").expect("put");
+    store.commit().expect("commit");
+    store.back_to_mark().expect("there is no mark behind a commit");
+    assert_eq!((store.get(b"a"), store.get(b"c")), (Ok(Some(b"2".to_vec())), Ok(Some(b"4".to_vec()))));
+}
+
+#[test]
 fn reads_see_staged_writes_until_they_are_rolled_back() {
     let (_folder, path) = folder();
     let mut store = open(&path);

@@ -68,7 +68,7 @@ impl Server {
         };
         // SYNC-25: outcomes travel in states only.
         let catching = reset != Reset::NONE || settled.seq > open.settled;
-        self.batch_spaces.insert(number);
+        self.touch(number);
         self.attach(
             id,
             channel,
@@ -80,10 +80,12 @@ impl Server {
 
     fn attach(&mut self, id: ConnId, number: u16, channel: Channel) {
         // IDENT-8: the newest wins.
-        if let Some((old, old_number)) = self.owners.get(&(channel.space, channel.replica)).copied() {
+        let before = self.spaces.get(&channel.space).and_then(|space| space.readers.get(&channel.replica)).copied();
+        if let Some((old, old_number)) = before {
             self.fail_channel(old, old_number, Code::REPLACED, None, "the replica was opened elsewhere");
         }
-        self.owners.insert((channel.space, channel.replica), (id, number));
+        let space = self.spaces.get_mut(&channel.space).expect("the caller opened it");
+        space.readers.insert(channel.replica, (id, number));
         let conn = self.conns.get_mut(&id).expect("it sent the open that is being answered");
         conn.ended.remove(&number);
         conn.channels.insert(number, channel);
@@ -102,9 +104,9 @@ impl Server {
         let log = Log::new(name, number);
         let history = log.begin_history(store, History(self.entropy.bytes8()), now.wall_ms)?;
         let head = log.head(store)?;
+        self.touch(number);
         self.spaces.insert(number, Hosted::new(log, history, head));
         self.numbers.insert(name.to_owned(), number);
-        self.batch_spaces.insert(number);
         Ok(Some(number))
     }
 
@@ -139,6 +141,7 @@ impl Server {
     fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, push: Push) -> Result<(), Failure> {
         let channel = &self.conns[&id].channels[&number];
         let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
+        self.touch(space_number);
         for item in push.items {
             let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
             let log = space.log.clone();
@@ -147,7 +150,6 @@ impl Server {
                 Judged::Settled { position, seq, verdict, change } => {
                     let body = stream::body(position, replica, seq, verdict, change, base_ms);
                     space.push(TailEntry { position, author: replica, seq, verdict, body }, now.mono_ms);
-                    self.batch_spaces.insert(space_number);
                 }
                 // A verdict that is still on its way is not repeated.
                 Judged::Again { position, .. } if position > sent => {}

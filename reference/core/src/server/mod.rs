@@ -2,7 +2,8 @@
 //!
 //! The shell's contract: `handle` any number of inputs, commit the store, `committed`, then `poll` the connections of
 //! `take_ready` while they can take frames. On a failed commit: roll the store back, `rolled_back`. Nothing that `handle`
-//! derived is polled before it is durable. (SESS-22)
+//! derived is polled before it is durable. (SESS-22) A store that fails one frame ends the connection it came on; what
+//! others did in the same transaction stands. (SESS-13)
 //!
 //! ```text
 //! AwaitHello ──hello──▶ Open ──error, bye, hang-up──▶ gone
@@ -12,11 +13,12 @@ mod channel;
 mod judge;
 mod log;
 mod stream;
+mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::clock::{Now, Replica};
+use crate::clock::Now;
 use crate::entropy::Entropy;
 use crate::limits;
 use crate::message::{ErrorMessage, Hello, Message, Welcome, decode_frame, encode_frame};
@@ -24,6 +26,7 @@ use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
+use timers::Timers;
 
 /// The protocol version this server speaks.
 pub const VERSION: u64 = 1;
@@ -136,11 +139,14 @@ pub struct Server {
     conns: BTreeMap<ConnId, Conn>,
     spaces: BTreeMap<u64, Hosted>,
     numbers: HashMap<String, u64>,
-    owners: HashMap<(u64, Replica), (ConnId, u16)>,
     /// Connections whose inputs and spaces whose logs the open transaction holds.
     batch_conns: BTreeSet<ConnId>,
     batch_spaces: BTreeSet<u64>,
+    /// The spaces that the present frame touched, each with its head before; none where the frame made it known.
+    touched: BTreeMap<u64, Option<u64>>,
     ready: BTreeSet<ConnId>,
+    timers: Timers,
+    faults: Vec<StoreError>,
 }
 
 /// A refusal of what a peer sent: ends the channel, or the connection where the channel is 0.
@@ -179,18 +185,21 @@ impl Server {
             conns: BTreeMap::new(),
             spaces: BTreeMap::new(),
             numbers: HashMap::new(),
-            owners: HashMap::new(),
             batch_conns: BTreeSet::new(),
             batch_spaces: BTreeSet::new(),
+            touched: BTreeMap::new(),
             ready: BTreeSet::new(),
+            timers: Timers::default(),
+            faults: Vec::new(),
         }
     }
 
-    /// Takes in what happened. A store error leaves the open transaction to be rolled back.
+    /// Takes in what happened. A store error that is returned leaves the open transaction to be rolled back; one that
+    /// only a connection paid for is told by `take_faults`.
     pub fn handle(&mut self, now: Now, store: &mut dyn Store, input: Input) -> Result<(), StoreError> {
         match input {
             Input::Connect(id) => self.connect(now, id),
-            Input::Frame(id, bytes) => self.frame(now, store, id, bytes)?,
+            Input::Frame(id, bytes) => self.frame_or_undo(now, store, id, bytes)?,
             Input::TooLarge(id) => {
                 let limit = limits::FRAME_BYTES_MAX as u64;
                 self.fail(id, Code::FRAME_TOO_LARGE, Some(limit), "a frame above the limit");
@@ -208,8 +217,7 @@ impl Server {
         for number in std::mem::take(&mut self.batch_spaces) {
             let Some(space) = self.spaces.get_mut(&number) else { continue };
             space.commit(self.config.tail_changes_max);
-            let readers = self.owners.iter().filter(|((of, _), _)| *of == number);
-            self.ready.extend(readers.map(|(_, (conn, _))| *conn));
+            self.ready.extend(space.readers.values().map(|(conn, _)| *conn));
         }
         self.batch_conns.clear();
     }
@@ -218,18 +226,23 @@ impl Server {
     pub fn rolled_back(&mut self) {
         for number in std::mem::take(&mut self.batch_spaces) {
             let Some(space) = self.spaces.get_mut(&number) else { continue };
-            space.roll_back();
+            space.roll_back_to(space.committed);
             if !space.durable {
-                self.spaces.remove(&number);
-                self.numbers.retain(|_, known| *known != number);
+                self.unhost(number);
             }
         }
+        self.touched.clear();
         for id in std::mem::take(&mut self.batch_conns) {
             if let Some(conn) = self.conns.get_mut(&id) {
                 conn.replies.clear();
             }
             self.fail(id, Code::INTERNAL, Some(RETRY_MS), "the store could not keep this; try again");
         }
+    }
+
+    /// What the store failed at since the last call, and only a connection had to pay for.
+    pub fn take_faults(&mut self) -> Vec<StoreError> {
+        std::mem::take(&mut self.faults)
     }
 
     /// The connections that may have something to poll.
@@ -255,12 +268,21 @@ impl Server {
                 return Ok(Some(Output::Frame(frame.into())));
             }
         }
+        self.set_alarm(now, id);
         Ok(None)
     }
 
-    /// When the next `Tick` is due on the monotonic clock, if any.
+    /// When the next `Tick` is due on the monotonic clock, if any. It may come to nothing.
     pub fn next_wake(&self) -> Option<u64> {
-        self.conns.values().flat_map(|conn| self.wakes(conn)).min()
+        self.timers.first()
+    }
+
+    /// Sets the connection's alarm for the first of its own times that is to come; what is due already was made ready.
+    fn set_alarm(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        if let Some(at_ms) = self.wakes(conn).filter(|at_ms| *at_ms > now.mono_ms).min() {
+            self.timers.ring_by(id, at_ms);
+        }
     }
 
     fn wakes<'a>(&'a self, conn: &'a Conn) -> impl Iterator<Item = u64> + 'a {
@@ -285,39 +307,43 @@ impl Server {
             close_polled: false,
         };
         self.conns.insert(id, conn);
+        self.set_alarm(now, id);
     }
 
     fn forget(&mut self, id: ConnId) {
         self.release(id);
         self.conns.remove(&id);
         self.ready.remove(&id);
+        self.timers.forget(id);
     }
 
     fn tick(&mut self, now: Now) {
-        let mut dead = Vec::new();
-        for (id, conn) in &mut self.conns {
+        for id in self.timers.take_due(now.mono_ms) {
+            let Some(conn) = self.conns.get_mut(&id) else { continue };
             match conn.phase {
                 // SESS-3
-                Phase::AwaitHello { until_ms } if until_ms <= now.mono_ms => dead.push(*id),
+                Phase::AwaitHello { until_ms } if until_ms <= now.mono_ms => self.fail_silent(id),
                 // SESS-8
-                Phase::Open { .. } if conn.heard_ms + limits::SILENCE_TIMEOUT_MS <= now.mono_ms => dead.push(*id),
+                Phase::Open { .. } if conn.heard_ms + limits::SILENCE_TIMEOUT_MS <= now.mono_ms => self.fail_silent(id),
                 // SESS-7
                 Phase::Open { .. } if conn.sent_ms + limits::PING_INTERVAL_MS <= now.mono_ms => {
                     conn.pings += 1;
                     conn.sent_ms = now.mono_ms;
                     conn.replies.push_back(encode_frame(0, &[Message::Ping(conn.pings)], 0).into());
-                    self.ready.insert(*id);
+                    self.ready.insert(id);
                 }
                 _ => {}
             }
             let due = |channel: &Channel| self.spaces.get(&channel.space).is_some_and(|space| space.has_more(channel, now.mono_ms));
-            if conn.channels.values().any(due) {
-                self.ready.insert(*id);
+            if self.conns.get(&id).is_some_and(|conn| conn.channels.values().any(due)) {
+                self.ready.insert(id);
             }
+            self.set_alarm(now, id);
         }
-        for id in dead {
-            self.fail(id, Code::TIMEOUT, Some(RETRY_MS), "nothing was heard for too long");
-        }
+    }
+
+    fn fail_silent(&mut self, id: ConnId) {
+        self.fail(id, Code::TIMEOUT, Some(RETRY_MS), "nothing was heard for too long");
     }
 
     fn drain(&mut self, wait_ms: u64) {
@@ -353,7 +379,7 @@ impl Server {
     fn release(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         for channel in std::mem::take(&mut conn.channels).into_values() {
-            self.owners.remove(&(channel.space, channel.replica));
+            self.unread(&channel);
         }
     }
 
@@ -366,12 +392,32 @@ impl Server {
 
     fn detach(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        let mut base_ms = 0;
-        if let Some(gone) = conn.channels.remove(&channel) {
-            self.owners.remove(&(gone.space, gone.replica));
-            base_ms = self.spaces.get(&gone.space).map_or(0, |space| space.history.base_ms);
-        }
+        let gone = conn.channels.remove(&channel);
+        let base_ms = gone.as_ref().and_then(|gone| self.spaces.get(&gone.space)).map_or(0, |space| space.history.base_ms);
         conn.ended.insert(channel, base_ms);
+        if let Some(gone) = gone {
+            self.unread(&gone);
+        }
+    }
+
+    /// Takes a channel from the readers of its space.
+    fn unread(&mut self, channel: &Channel) {
+        if let Some(space) = self.spaces.get_mut(&channel.space) {
+            space.readers.remove(&channel.replica);
+        }
+    }
+
+    /// Forgets a space of which nothing is durable.
+    fn unhost(&mut self, number: u64) {
+        self.spaces.remove(&number);
+        self.numbers.retain(|_, known| *known != number);
+    }
+
+    /// The space takes part in the open transaction from here on.
+    fn touch(&mut self, number: u64) {
+        self.batch_spaces.insert(number);
+        let head = self.spaces.get(&number).map(|space| space.head);
+        self.touched.entry(number).or_insert(head);
     }
 
     fn reply(&mut self, id: ConnId, channel: u16, message: &Message, base_ms: u64) {
@@ -383,6 +429,26 @@ impl Server {
             conn.replies.clear();
             self.fail(id, Code::BUSY, Some(RETRY_MS), "too many replies wait to be read");
         }
+    }
+
+    /// Takes a frame in whole; where the store fails it, undoes it and ends the connection. (SESS-13)
+    fn frame_or_undo(&mut self, now: Now, store: &mut dyn Store, id: ConnId, bytes: &[u8]) -> Result<(), StoreError> {
+        self.touched.clear();
+        store.mark();
+        let Err(error) = self.frame(now, store, id, bytes) else { return Ok(()) };
+        store.back_to_mark()?;
+        for (number, head) in std::mem::take(&mut self.touched) {
+            match (head, self.spaces.get_mut(&number)) {
+                (Some(head), Some(space)) => space.roll_back_to(head),
+                _ => self.unhost(number),
+            }
+        }
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.replies.clear();
+        }
+        self.fail(id, Code::INTERNAL, Some(RETRY_MS), "the store could not keep this; try again");
+        self.faults.push(error);
+        Ok(())
     }
 
     fn frame(&mut self, now: Now, store: &mut dyn Store, id: ConnId, bytes: &[u8]) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::ConnId;
 use super::log::{HistoryStart, Log, Verdict};
 use crate::change::{Op, Payload, RecordName, Row};
 use crate::clock::{Replica, Stamp};
@@ -52,6 +53,8 @@ pub(super) struct Hosted {
     pub changed_ms: u64,
     /// Whether the space's creation and history are durable.
     pub durable: bool,
+    /// The channel that has each replica open. (IDENT-8)
+    pub readers: BTreeMap<Replica, (ConnId, u16)>,
 }
 
 /// A client's view of one space on one connection.
@@ -71,7 +74,17 @@ pub(super) struct Channel {
 
 impl Hosted {
     pub fn new(log: Log, history: HistoryStart, head: u64) -> Self {
-        Self { log, history, head, committed: head, tail: VecDeque::new(), tail_bytes: 0, changed_ms: 0, durable: false }
+        Self {
+            log,
+            history,
+            head,
+            committed: head,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            changed_ms: 0,
+            durable: false,
+            readers: BTreeMap::new(),
+        }
     }
 
     /// Takes in an entry that the open transaction appended.
@@ -92,13 +105,13 @@ impl Hosted {
         }
     }
 
-    /// The open transaction is gone.
-    pub fn roll_back(&mut self) {
-        while self.tail.back().is_some_and(|entry| entry.position > self.committed) {
+    /// What the open transaction appended after the position is gone.
+    pub fn roll_back_to(&mut self, position: u64) {
+        while self.tail.back().is_some_and(|entry| entry.position > position) {
             let entry = self.tail.pop_back().expect("the loop's condition saw it");
             self.tail_bytes -= entry.body.len();
         }
-        self.head = self.committed;
+        self.head = position;
     }
 
     fn tail_after(&self, position: u64) -> Option<impl Iterator<Item = &TailEntry>> {
