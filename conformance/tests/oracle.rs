@@ -208,7 +208,7 @@ proptest! {
             }
         }
         prop_assert_eq!(dump(&core_state(&core, &store)), dump(&space.state));
-        prop_assert_eq!(core.fingerprint(&store).unwrap().wire(), fingerprint(&space.state));
+        prop_assert_eq!(core.fingerprint(&store, true).unwrap().wire(), fingerprint(&space.state));
     }
 
     #[test]
@@ -228,11 +228,11 @@ proptest! {
                 Changed::Life(record, life) => if copy.life(&copied, &record).unwrap().life < life {
                     copy.set_life(&mut copied, &record, life, position).unwrap();
                 },
-                Changed::Field(record, life, field, lww) => {
+                Changed::Cell(record, life, name, state) => {
                     if copy.life(&copied, &record).unwrap().life < life {
                         copy.set_life(&mut copied, &record, life, position).unwrap();
                     }
-                    copy.set_cell(&mut copied, &record, &field, lww, position).unwrap();
+                    copy.set_cell(&mut copied, &record, &name, state, position).unwrap();
                 }
             }
         }
@@ -264,7 +264,9 @@ fn core_change(change: &Change) -> CoreChange {
 fn core_state(space: &CoreSpace, store: &MemoryStore) -> State {
     let records = space.records(store, None).unwrap().into_iter().map(|name| {
         let held = space.record(store, &name).unwrap();
-        let cells = held.fields.into_iter().map(|(field, lww)| {
+        let cells = held.cells.into_iter().map(|(name, state)| {
+            let syncline::rules::State::Stamped(lww) = state else { panic!("{name:?} is of another rule") };
+            let field = name.field;
             let reading = (lww.stamp.reading.ms(), lww.stamp.reading.counter());
             (field, Cell { reading, author: lww.stamp.author.0, value: lww.value.map(|value| value.encoded()) })
         });

@@ -1,6 +1,6 @@
 //! A replica on this device, without a network.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +9,8 @@ use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, W
 use syncline::clock::Now;
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
+use syncline::space::View;
 use syncline::store::{Store, StoreError, Transact};
-use syncline::value::Value;
 use syncline_store::{Kind, SqliteStore};
 
 /// A replica of one space in one store file, which it holds alone while it lives.
@@ -48,9 +48,6 @@ impl OpenError {
         matches!(self, Self::File(syncline_store::OpenError::Locked { .. }))
     }
 }
-
-/// A record's fields that are shown.
-pub type Fields = BTreeMap<String, Value>;
 
 impl Local {
     /// Opens the replica in the file at `path`, which is made when it is not there.
@@ -93,11 +90,11 @@ impl Local {
         Ok(seq)
     }
 
-    /// The shown fields of a record, or nothing. (MODEL-14)
+    /// What shows of a record, or nothing. (MODEL-14)
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn record(&self, name: &RecordName) -> Result<Option<Fields>, StoreError> {
+    pub fn record(&self, name: &RecordName) -> Result<Option<View>, StoreError> {
         self.client.record(&self.store, name)
     }
 
@@ -105,7 +102,7 @@ impl Local {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn records(&self, collection: Option<&str>) -> Result<Vec<(RecordName, Fields)>, StoreError> {
+    pub fn records(&self, collection: Option<&str>) -> Result<Vec<(RecordName, View)>, StoreError> {
         let mut records = self.client.records(&self.store, collection)?;
         records.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(records)

@@ -29,6 +29,8 @@ pub const RECORD_ID_BYTES_MAX: usize = 128;
 pub const COLLECTION_NAME_BYTES_MAX: usize = 64;
 /// Bytes of a field's name. (MODEL-8)
 pub const FIELD_NAME_BYTES_MAX: usize = 64;
+/// Encoded bytes of a set's element or a map's key. (RULES-12)
+pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of a token.
 pub const TOKEN_BYTES_MAX: usize = 4_096;
 /// Bytes of an error's text. (LIMIT-7)

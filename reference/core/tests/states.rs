@@ -75,7 +75,7 @@ fn error(code: Code) -> Message {
 /// One of each kind, in the order of the table in spec 7, and an error of each class. They name position 1, where the log of the tests is empty.
 fn messages(replica: Replica) -> Vec<Message> {
     let pushed = Pushed::Change { change: change(), bytes: 0, value_bytes_max: 0 };
-    let lives = Item::Lives(vec![(RecordName { collection: "c".into(), id: "gone".into() }, 2)]);
+    let lives = Item::Plain(vec![Row { record: RecordName { collection: "c".into(), id: "gone".into() }, life: 2, ops: Vec::new() }]);
     let fingerprint = Fingerprint::default().wire();
     vec![
         hello(),

@@ -7,9 +7,9 @@ use syncline::clock::{Replica, Stamp};
 use syncline::codec::{Reader, Writer};
 use syncline::limits::CLOCK_ADMIT_MS;
 use syncline::registry::Code;
-use syncline::rules::life;
+use syncline::rules::State;
 use syncline::rules::lww::Lww;
-use syncline::space::{RecordState, Space};
+use syncline::space::{CellName, RecordState, Space};
 use syncline::store::MemoryStore;
 
 use crate::vectors::{Fault, reading, write};
@@ -63,25 +63,15 @@ pub fn admit(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
 /// A state: its fingerprint on the wire.
 pub fn fingerprint(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     let (space, store) = stored(&records(reader)?)?;
-    writer.bytes(&space.fingerprint(&store)?.wire());
+    writer.bytes(&space.fingerprint(&store, true)?.wire());
     Ok(())
 }
 
 fn joined(one: &Records, other: &Records) -> Records {
     let mut joined = one.clone();
     for (name, theirs) in other {
-        let ours = joined.entry(name.clone()).or_default();
-        let life = life::join(ours.life, theirs.life);
-        if ours.life < life {
-            *ours = RecordState { life, fields: BTreeMap::new() };
-        }
-        if theirs.life < life {
-            continue;
-        }
-        for (field, cell) in &theirs.fields {
-            let cell = ours.fields.remove(field).map_or(cell.clone(), |held| held.join(cell.clone()));
-            ours.fields.insert(field.clone(), cell);
-        }
+        let ours = joined.remove(name).unwrap_or_default();
+        joined.insert(name.clone(), ours.join(theirs.clone()));
     }
     joined
 }
@@ -91,8 +81,8 @@ fn stored(records: &Records) -> Result<(Space, MemoryStore), Fault> {
     let (space, mut store) = (Space::new(b"s"), MemoryStore::default());
     for (name, record) in records {
         space.set_life(&mut store, name, record.life, 0)?;
-        for (field, cell) in &record.fields {
-            space.set_cell(&mut store, name, field, cell.clone(), 0)?;
+        for (cell, state) in &record.cells {
+            space.set_cell(&mut store, name, cell, state.clone(), 0)?;
         }
     }
     Ok((space, store))
@@ -108,7 +98,7 @@ fn change(reader: &mut Reader) -> Result<(Replica, Change), Fault> {
     for _ in 1..items {
         pushed.raw(reader.skip_item()?);
     }
-    match Pushed::read(&mut Reader::new(&pushed.finish()), 0)? {
+    match Pushed::read(&mut Reader::new(&pushed.finish()), 0, true)? {
         Pushed::Change { change, .. } => Ok((author, change)),
         Pushed::Skip { .. } => Err("a skip is no change".into()),
     }
@@ -120,10 +110,10 @@ fn records(reader: &mut Reader) -> Result<Records, Fault> {
         reader.array()?;
         reader.array()?;
         let name = RecordName { collection: reader.text()?.to_owned(), id: reader.text()?.to_owned() };
-        let mut record = RecordState { life: reader.uint()?, fields: BTreeMap::new() };
+        let mut record = RecordState { life: reader.uint()?, cells: BTreeMap::new() };
         for _ in 0..reader.map()? {
-            let field = reader.text()?.to_owned();
-            record.fields.insert(field, cell(reader)?);
+            let field = CellName::lww(reader.text()?);
+            record.cells.insert(field, State::Stamped(cell(reader)?));
         }
         records.insert(name, record);
     }
@@ -153,11 +143,16 @@ fn write_records(writer: &mut Writer, records: &Records) {
         writer.text(&name.id);
         writer.uint(record.life);
         // Keys of a map stand in the order of their encodings: shorter first. (CODEC-5)
-        let mut fields: Vec<_> = record.fields.iter().collect();
-        fields.sort_by_key(|(field, _)| (field.len(), *field));
+        let mut fields: Vec<(&CellName, &Lww)> = Vec::new();
+        for (name, state) in &record.cells {
+            if let State::Stamped(cell) = state {
+                fields.push((name, cell));
+            }
+        }
+        fields.sort_by_key(|(name, _)| (name.field.len(), &name.field));
         writer.map(fields.len());
-        for (field, cell) in fields {
-            writer.text(field);
+        for (name, cell) in fields {
+            writer.text(&name.field);
             writer.array(3);
             write(writer, cell.stamp.reading);
             writer.bytes(&cell.stamp.author.0);

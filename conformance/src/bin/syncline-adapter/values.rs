@@ -1,10 +1,9 @@
 //! Values, rows and bytes as the adapter protocol writes them in JSON.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value as Json, json};
 use syncline::change::RecordName;
 use syncline::client::Write;
+use syncline::space::{Fields, Shown, View};
 use syncline::value::{Value, ValueMap};
 
 /// Bytes as hex digits.
@@ -104,7 +103,28 @@ pub fn show(value: &Value) -> Json {
 }
 
 /// A view in JSON.
-pub fn view(records: Vec<(RecordName, BTreeMap<String, Value>)>) -> Json {
-    let fields = |fields: &BTreeMap<String, Value>| Json::Object(fields.iter().map(|(name, value)| (name.clone(), show(value))).collect());
-    records.iter().map(|(name, record)| json!([name.collection, name.id, fields(record)])).collect()
+pub fn view(records: Vec<(RecordName, View)>) -> Json {
+    let fields = |fields: &Fields| Json::Object(fields.iter().map(|(name, value)| (name.clone(), show(value))).collect());
+    let record = |(name, view): &(RecordName, View)| match columns(view) {
+        Json::Null => json!([name.collection, name.id, fields(&view.fields)]),
+        columns => json!([name.collection, name.id, fields(&view.fields), columns]),
+    };
+    records.iter().map(record).collect()
+}
+
+/// What the columns of further rules show, by field and the rule's name; null where there are none.
+fn columns(view: &View) -> Json {
+    let mut columns = Json::Null;
+    for ((field, _), shown) in &view.columns {
+        let (rule, value) = match shown {
+            Shown::Counter(sum) => ("counter", json!(sum)),
+            Shown::Max(value) => ("max", show(value)),
+            Shown::Min(value) => ("min", show(value)),
+            Shown::Set(elements) => ("set", elements.iter().map(show).collect()),
+            Shown::Map(entries) => ("map", show(&Value::Map(entries.clone()))),
+            Shown::Multi(values) => ("multi", values.iter().map(|(_, value)| show(value)).collect()),
+        };
+        columns[field][rule] = value;
+    }
+    columns
 }

@@ -71,7 +71,7 @@ fn links(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     writer.array(count + 1);
     writer.bytes(&link.0);
     for _ in 0..count {
-        link = link.next(match Pushed::read(reader, base)? {
+        link = link.next(match Pushed::read(reader, base, true)? {
             Pushed::Change { change, .. } => change.hash(),
             Pushed::Skip { hash, .. } => hash,
         });

@@ -39,8 +39,8 @@ fn value_of(text: &str) -> Result<Value, JsonError> {
 pub fn unset(global: &Global, record: &RecordName, fields: Vec<String>) -> Result<(), Failure> {
     let mut local = open(global)?;
     let Some(held) = local.record(record)? else { return absent(&local, record) };
-    if let Some(field) = fields.iter().find(|field| !held.contains_key(*field)) {
-        let held: Vec<&str> = held.keys().map(String::as_str).collect();
+    if let Some(field) = fields.iter().find(|field| !held.fields.contains_key(*field)) {
+        let held: Vec<&str> = held.fields.keys().map(String::as_str).collect();
         return failed(format!("{}/{} has no field {field}; it has: {}", record.collection, record.id, held.join(", ")));
     }
     let fields = fields.into_iter().map(|field| (field, None)).collect();

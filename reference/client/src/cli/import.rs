@@ -10,9 +10,10 @@ use serde_json::json;
 use syncline::change::RecordName;
 use syncline::client::{Write, WriteError};
 use syncline::limits;
+use syncline::space::Fields;
 use syncline::value::Value;
+use syncline_client::Local;
 use syncline_client::json::{self, JsonError};
-use syncline_client::{Local, local::Fields};
 
 use super::args::Global;
 use super::output::{counted, line};
@@ -143,7 +144,7 @@ impl Batch<'_> {
         }
         let held = self.local.record(&record)?;
         let is_new = held.is_none();
-        let held = held.unwrap_or_default();
+        let held = held.unwrap_or_default().fields;
         let fields: Vec<(String, Value)> = fields.into_iter().filter(|(field, value)| held.get(field) != Some(value)).collect();
         if fields.is_empty() && !is_new {
             return Ok(());

@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Write};
 
 use serde_json::{Value as Json, json};
 use syncline::change::RecordName;
+use syncline::space::View;
 use syncline_client::json;
-use syncline_client::local::Fields;
 use syncline_client::text::{plain, plain_json};
 
 use super::Failure;
@@ -25,8 +25,8 @@ pub fn no_reader(error: std::io::Error) -> Failure {
 }
 
 /// The line of `export` for a record.
-pub fn exported(name: &RecordName, fields: &Fields) -> String {
-    json!({ "collection": name.collection, "id": name.id, "fields": json::write_fields(fields) }).to_string()
+pub fn exported(name: &RecordName, view: &View) -> String {
+    json!({ "collection": name.collection, "id": name.id, "fields": json::write_fields(&view.fields) }).to_string()
 }
 
 /// A record's name for people.
@@ -40,9 +40,9 @@ pub fn shown(value: &Json) -> String {
 }
 
 /// A record on one line for people.
-pub fn summary(name: &RecordName, fields: &Fields) -> String {
+pub fn summary(name: &RecordName, view: &View) -> String {
     let mut text = title(name);
-    for (field, value) in fields {
+    for (field, value) in &view.fields {
         text.push_str(&format!(" {}={}", plain(field), shown(&json::write(value))));
     }
     text

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use serde_json::json;
 use syncline::change::{Change, Payload, RecordName};
 use syncline::client::Rejection;
+use syncline::space::View;
 use syncline_client::json;
 
 use super::args::Global;
@@ -14,12 +15,12 @@ use super::{Failure, failed, open};
 
 pub fn get(global: &Global, record: &RecordName) -> Result<(), Failure> {
     let local = open(global)?;
-    let Some(fields) = local.record(record)? else { return absent(&local, record) };
+    let Some(view) = local.record(record)? else { return absent(&local, record) };
     if global.json {
-        return line(&exported(record, &fields));
+        return line(&exported(record, &view));
     }
     line(&title(record))?;
-    for (field, value) in &fields {
+    for (field, value) in &view.fields {
         line(&format!("  {} = {}", syncline_client::text::plain(field), shown(&json::write(value))))?;
     }
     Ok(())
@@ -33,15 +34,11 @@ pub fn export(global: &Global, collection: Option<&str>) -> Result<(), Failure> 
     write_all(global, collection, exported)
 }
 
-fn write_all(
-    global: &Global,
-    collection: Option<&str>,
-    form: fn(&RecordName, &syncline_client::local::Fields) -> String,
-) -> Result<(), Failure> {
+fn write_all(global: &Global, collection: Option<&str>, form: fn(&RecordName, &View) -> String) -> Result<(), Failure> {
     let records = open(global)?.records(collection)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for (name, fields) in &records {
-        writeln!(out, "{}", form(name, fields)).map_err(no_reader)?;
+    for (name, view) in &records {
+        writeln!(out, "{}", form(name, view)).map_err(no_reader)?;
     }
     out.flush().map_err(no_reader)
 }
@@ -95,7 +92,7 @@ fn written(payload: &Payload) -> serde_json::Value {
     match payload {
         Payload::Set(value) => json!({ "value": json::write(value) }),
         Payload::Unset => json!({ "unset": true }),
-        Payload::Other(_) => json!({}),
+        _ => json!({}),
     }
 }
 
@@ -111,7 +108,7 @@ fn rows(change: &Change) -> Vec<String> {
             match &op.payload {
                 Payload::Set(value) => text.push_str(&format!(" {field}={}", shown(&json::write(value)))),
                 Payload::Unset => text.push_str(&format!(" {field} unset")),
-                Payload::Other(_) => text.push_str(&format!(" {field} by another rule")),
+                _ => text.push_str(&format!(" {field} by another rule")),
             }
         }
         texts.push(text);

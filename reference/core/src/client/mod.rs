@@ -13,16 +13,15 @@ mod outbox;
 mod session;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::change::{Cursor, RecordName};
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
 use crate::message::{ErrorMessage, Frame, Hello, Message, Welcome, decode_frame, encode_frame};
 use crate::registry::{Class, Code, Profiles};
-use crate::space::Space;
+use crate::space::{Space, View};
 use crate::store::{Store, StoreError};
-use crate::value::Value;
 use crate::{limits, server::VERSION};
 use outbox::Outbox;
 use session::Session;
@@ -109,9 +108,6 @@ pub enum Event {
     /// The connection is gone; another attempt follows.
     Disconnected,
 }
-
-/// A record's fields as they show.
-pub type Fields = BTreeMap<String, Value>;
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -236,22 +232,22 @@ impl Client {
         self.outputs.pop_front()
     }
 
-    /// A record's fields as they show, or none. (MODEL-11, MODEL-14)
-    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<Fields>, StoreError> {
+    /// A record as it shows, or none. (MODEL-11, MODEL-14)
+    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<View>, StoreError> {
         let mut state = self.base.record(store, record)?;
         self.outbox.overlay(record, &mut state);
         Ok(state.view())
     }
 
     /// Every record that shows, those of one collection where given, in order.
-    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, Fields)>, StoreError> {
+    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, View)>, StoreError> {
         let mut names: BTreeSet<RecordName> = self.base.records(store, collection)?.into_iter().collect();
         let wanted = |name: &&RecordName| collection.is_none_or(|collection| name.collection == collection);
         names.extend(self.outbox.touched().filter(wanted).cloned());
         let mut shown = Vec::new();
         for name in names {
-            if let Some(fields) = self.record(store, &name)? {
-                shown.push((name, fields));
+            if let Some(view) = self.record(store, &name)? {
+                shown.push((name, view));
             }
         }
         Ok(shown)
@@ -272,7 +268,7 @@ impl Client {
             head: self.head,
             pending: self.outbox.pending_count(),
             rejected: outbox::rejections(store)?.len() as u64,
-            fingerprint: self.base.fingerprint(store)?.wire(),
+            fingerprint: self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire(),
             clock_offset_ms: self.clock.offset_ms(),
         })
     }

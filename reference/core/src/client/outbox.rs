@@ -11,7 +11,7 @@ use crate::entropy::Entropy;
 use crate::hash::{Link, start_link};
 use crate::limits;
 use crate::registry::Code;
-use crate::space::{RecordState, Space, after_prefix};
+use crate::space::{Minted, RecordState, Space, after_prefix};
 use crate::store::{Store, StoreError};
 
 /// Who the store is, how far its chain goes, and what of it is settled.
@@ -142,7 +142,7 @@ impl Outbox {
         for seq in self.touched.get(record).into_iter().flatten() {
             let Some(pending) = self.pending.get(seq).filter(|pending| pending.rejected.is_none()) else { continue };
             for row in pending.change.rows.iter().filter(|row| row.record == *record) {
-                state.apply(pending.change.reading, self.identity.replica, row);
+                state.apply(&Minted::unconfirmed(self.identity.replica, &pending.change), row);
             }
         }
     }

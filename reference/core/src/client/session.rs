@@ -7,9 +7,8 @@ use super::{Client, Event, REOPENS_MAX, State};
 use crate::change::{Change, Cursor, RecordName};
 use crate::clock::{History, Now};
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States};
-use crate::registry::{Code, Reset};
-use crate::rules::lww::Lww;
+use crate::message::{Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States, cells_of};
+use crate::registry::{Code, Profiles, Reset};
 use crate::store::{Store, StoreError};
 
 /// An opened space.
@@ -383,37 +382,21 @@ impl Client {
         changed: &mut Vec<RecordName>,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), StoreError> {
-        match item {
-            Item::Cells { stamp, rows } => {
-                self.clock.observe(now, stamp.reading);
-                for row in rows {
-                    let life = self.base.life(store, &row.record)?.life;
-                    if row.life < life {
-                        continue;
-                    }
-                    if row.life > life {
-                        self.base.set_life(store, &row.record, row.life, position)?;
-                    }
-                    for op in row.ops {
-                        let value = match op.payload {
-                            crate::change::Payload::Set(value) => Some(value),
-                            _ => None,
-                        };
-                        self.base.set_cell(store, &row.record, &op.field, Lww { stamp, value }, position)?;
-                    }
-                    changed.push(row.record);
-                }
+        match &item {
+            Item::Outcome(outcome) => return Ok(outcomes.push(outcome.clone())),
+            Item::Cells { stamp, .. } => self.clock.observe(now, stamp.reading),
+            Item::Plain(_) | Item::Keyed { .. } | Item::Settled { .. } => {}
+        }
+        for (record, row_life, cells) in cells_of(item) {
+            let life = self.base.life(store, &record)?.life;
+            if row_life > life {
+                self.base.set_life(store, &record, row_life, position)?;
             }
-            Item::Lives(lives) => {
-                for (record, life) in lives {
-                    if life > self.base.life(store, &record)?.life {
-                        self.base.set_life(store, &record, life, position)?;
-                    }
-                    changed.push(record);
-                }
+            // SYNC-14: cells of lower lives are dropped.
+            for (name, state) in cells.into_iter().filter(|_| row_life >= life) {
+                self.base.set_cell(store, &record, &name, state, position)?;
             }
-            Item::Outcome(outcome) => outcomes.push(outcome),
-            Item::Settled { .. } => {}
+            changed.push(record);
         }
         Ok(())
     }
@@ -455,7 +438,7 @@ impl Client {
         self.attempts = 0;
         self.reopened = 0;
         // SYNC-20
-        if self.base.fingerprint(store)?.wire() == mark.fingerprint {
+        if self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire() == mark.fingerprint {
             self.verified = Some(mark.position);
             self.mismatched = false;
             return Ok(true);

@@ -141,7 +141,7 @@ impl Client {
             let mut state = self.base.record(store, &row.record)?;
             self.outbox.overlay(&row.record, &mut state);
             for op in &mut row.ops {
-                let seen = state.fields.get(&op.field).filter(|_| state.life == row.life);
+                let seen = state.lww(&op.field).filter(|_| state.life == row.life);
                 op.after = seen.map(|cell| cell.stamp.reading).filter(|seen: &Reading| *seen >= reading);
             }
         }

@@ -1,14 +1,16 @@
 //! Frames and messages. Spec 3 and 7; the schema is `spec/syncline.cddl`.
 
+mod items;
 mod optional;
 mod read;
 mod write;
 
-use crate::change::{Change, Cursor, Pushed, RecordName, Row};
+use crate::change::{Change, Cursor, Pushed, Row};
 use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
+pub use items::{cells_of, items_of};
 pub use optional::{Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
@@ -228,8 +230,17 @@ pub enum Item {
     },
     /// What became of an own change. (SYNC-11)
     Outcome(Outcome),
-    /// Lives that no cell implies. (SYNC-12)
-    Lives(Vec<(RecordName, u64)>),
+    /// Lives that no cell implies, and the cells that have neither stamp nor author. (SYNC-12)
+    Plain(Vec<Row>),
+    /// Cells of one author and seq. `rules` profile.
+    Keyed {
+        /// The author.
+        author: Replica,
+        /// The seq.
+        seq: u64,
+        /// Them, in the order of their records.
+        rows: Vec<Row>,
+    },
     /// What is settled of a replica; for peers.
     Settled {
         /// The replica.

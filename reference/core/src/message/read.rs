@@ -4,7 +4,7 @@ use super::{
     Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Presence, Push, Ranges, Reject, Signal,
     States, Void, Welcome,
 };
-use crate::change::{Change, Cursor, Pushed, RecordName, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
+use crate::change::{Change, Cursor, Form, Pushed, Row, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Major, Reader};
 use crate::hash::Link;
@@ -152,12 +152,13 @@ fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Mess
 /// A `change` ends in its own map, of which every key counts. (FRAME-7)
 fn read_change(mut fields: Fields, base_ms: u64) -> Result<Message, WireError> {
     fields.take(4)?;
+    let rules = fields.profiles.has(Profiles::RULES);
     let r = fields.r;
     let position = r.uint()?;
     let author = Replica(read_fixed(r, "a replica of 16 bytes")?);
     let seq = read_seq(r)?;
     let reading = read_stamp(r, base_ms)?;
-    let (change, _) = Change::read_rows_and_map(r, fields.left, (seq, reading), base_ms)?;
+    let (change, _) = Change::read_rows_and_map(r, fields.left, (seq, reading), (base_ms, rules))?;
     Ok(Message::Change(PlacedChange { position, author, change }))
 }
 
@@ -351,7 +352,7 @@ impl Fields<'_, '_> {
         let mut items = Vec::new();
         while self.has_item()? {
             self.take(1)?;
-            items.push(Pushed::read(self.r, base_ms)?);
+            items.push(Pushed::read(self.r, base_ms, self.profiles.has(Profiles::RULES))?);
         }
         if items.is_empty() { self.r.fault(Fault::Schema("a change")) } else { Ok(Push { author, items }) }
     }
@@ -406,7 +407,11 @@ impl Fields<'_, '_> {
                 let (seq, link, code) = (read_seq(self.r)?, self.link()?, Code(self.r.uint()?));
                 Ok(Item::Outcome(Outcome { seq, link, code, class: self.class()?, detail: self.detail()? }))
             }
-            (-4, _) => self.lives(items - 1, base_ms),
+            (-4, _) => Ok(Item::Plain(self.plain(items - 1)?)),
+            (-5, 4..) if self.profiles.has(Profiles::RULES) => {
+                let (author, seq) = (self.replica()?, read_seq(self.r)?);
+                Ok(Item::Keyed { author, seq, rows: self.rows(items - 3, &Form::Keyed)? })
+            }
             // Also the items of other profiles. (PROFILE-3)
             _ => Err(CodecError { at, fault: Fault::Schema("an item of the agreed profiles") }),
         }
@@ -415,28 +420,26 @@ impl Fields<'_, '_> {
     fn cells(&mut self, items: usize, base_ms: u64) -> Result<Item, CodecError> {
         let author = self.replica()?;
         let reading = read_stamp(self.r, base_ms)?;
-        let mut rows = Vec::new();
-        // Rows of states stand in any order.
-        for _ in 2..items {
-            rows.push(read_row(self.r, base_ms, None)?.0);
-        }
-        if rows.is_empty() {
+        if items < 3 {
             return self.r.fault(Fault::Schema("a row"));
         }
+        let rows = self.rows(items - 2, &Form::Stamped { rules: self.profiles.has(Profiles::RULES) })?;
         Ok(Item::Cells { stamp: Stamp { reading, author }, rows })
     }
 
-    fn lives(&mut self, rows: usize, base_ms: u64) -> Result<Item, CodecError> {
-        let mut lives: Vec<(RecordName, u64)> = Vec::new();
-        for _ in 0..rows {
-            let at = self.r.position();
-            let (row, _) = read_row(self.r, base_ms, None)?;
-            if !row.ops.is_empty() {
-                return Err(CodecError { at, fault: Fault::Schema("a row without columns") });
-            }
-            lives.push((row.record, row.life));
+    /// Rows of states; they stand in any order.
+    fn rows(&mut self, count: usize, form: &Form) -> Result<Vec<Row>, CodecError> {
+        (0..count).map(|_| Ok(read_row(self.r, form)?.0)).collect()
+    }
+
+    /// Lives; cells of `max` and `min` only where the further rules are agreed. (PROFILE-3)
+    fn plain(&mut self, count: usize) -> Result<Vec<Row>, CodecError> {
+        let at = self.r.position();
+        let rows = self.rows(count, &Form::Plain)?;
+        if !self.profiles.has(Profiles::RULES) && rows.iter().any(|row| !row.ops.is_empty()) {
+            return Err(CodecError { at, fault: Fault::Schema("rows without columns") });
         }
-        Ok(Item::Lives(lives))
+        Ok(rows)
     }
 
     fn mark(mut self) -> Result<Message, WireError> {

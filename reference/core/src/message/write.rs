@@ -1,7 +1,7 @@
 //! Writing frames.
 
 use super::{ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, States, Void, Welcome, read};
-use crate::change::{Cursor, Row, write_row, write_stamp};
+use crate::change::{Cursor, write_row, write_stamp};
 use crate::codec::Writer;
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 
@@ -228,12 +228,17 @@ fn write_states(w: &mut Writer, states: &States, base_ms: u64) {
                 w.bytes(&link.0);
             }
             Item::Outcome(outcome) => write_outcome(w, outcome),
-            Item::Lives(lives) => {
-                w.array(1 + lives.len());
+            Item::Plain(rows) => {
+                w.array(1 + rows.len());
                 w.int(-4);
-                for (record, life) in lives {
-                    write_row(w, &Row { record: record.clone(), life: *life, ops: Vec::new() }, base_ms);
-                }
+                rows.iter().for_each(|row| write_row(w, row, base_ms));
+            }
+            Item::Keyed { author, seq, rows } => {
+                w.array(3 + rows.len());
+                w.int(-5);
+                w.bytes(&author.0);
+                w.uint(*seq);
+                rows.iter().for_each(|row| write_row(w, row, base_ms));
             }
         }
     }

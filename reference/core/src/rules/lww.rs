@@ -1,6 +1,7 @@
 //! `lww`: the last writer wins. Spec 5.
 
 use crate::clock::{Reading, Replica, Stamp};
+use crate::codec::Writer;
 use crate::value::Value;
 
 /// A cell: who wrote it when, and the value or none where it was unset.
@@ -21,8 +22,20 @@ impl Lww {
     }
 }
 
-/// The effective stamp of an op of a change with this reading. (CLOCK-7, CLOCK-9)
+/// The effective stamp of an op of a confirmed change with this reading. (CLOCK-7, CLOCK-9)
 pub fn effective(reading: Reading, after: Option<Reading>, author: Replica, existing: Option<&Lww>) -> Stamp {
     let honoured = after.filter(|after| existing.is_some_and(|cell| cell.stamp.reading >= *after));
     Stamp { reading: honoured.map_or(reading, Reading::next), author }
+}
+
+/// The effective stamp of an op of a change without a verdict: its `after` counts whatever was seen so far. (RULES-18)
+pub fn effective_unconfirmed(reading: Reading, after: Option<Reading>, author: Replica) -> Stamp {
+    Stamp { reading: after.map_or(reading, Reading::next), author }
+}
+
+/// Writes a stamp with absolute milliseconds, as three items.
+pub fn write_stamp(w: &mut Writer, stamp: &Stamp) {
+    w.uint(stamp.reading.ms());
+    w.uint(u64::from(stamp.reading.counter()));
+    w.bytes(&stamp.author.0);
 }

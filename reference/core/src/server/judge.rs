@@ -1,12 +1,11 @@
 //! The verdict on one pushed change: a function of the log before it and the server's clock. Spec 6, 9 and 10.
 
 use super::log::{Entry, Log, Verdict};
-use crate::change::{Change, Origin, Pushed};
+use crate::change::{Change, Origin, Payload, Pushed};
 use crate::clock::Replica;
 use crate::hash::Link;
 use crate::limits;
 use crate::registry::Code;
-use crate::rules::LWW;
 use crate::store::{Store, StoreError};
 
 /// What became of a pushed change.
@@ -86,14 +85,18 @@ fn verdict(
     if change.reading.ms() > now_ms + limits::CLOCK_ADMIT_MS {
         return reject(Code::CLOCK, Some(now_ms));
     }
-    // FRAME-7, FRAME-8
-    let foreign = |row: &crate::change::Row| row.ops.iter().any(|op| op.rule != LWW);
+    // FRAME-7, FRAME-8, RULES-3
+    let foreign = |row: &crate::change::Row| row.ops.iter().any(|op| matches!(op.payload, Payload::Other(_)));
     if !change.extra.is_empty() || change.rows.iter().any(foreign) {
         return reject(Code::UNSUPPORTED, None);
     }
     // MERGE-5
     if log.cells().raises_too_far(store, change)? {
         return reject(Code::DEPENDENCY, None);
+    }
+    // RULES-10
+    if log.cells().sums_too_far(store, own_name.replica, change)? {
+        return reject(Code::LIMIT, Some(limits::INT_MAX as u64));
     }
     Ok(Verdict::ACCEPTED)
 }

@@ -2,15 +2,16 @@
 //!
 //! Nothing is queued for a reader: a channel remembers only how far it was sent. (SYNC-17)
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ConnId;
 use super::log::{HistoryStart, Log, Verdict};
-use crate::change::{Op, Payload, RecordName, Row};
-use crate::clock::{Replica, Stamp};
+use crate::change::RecordName;
+use crate::clock::Replica;
+use crate::codec::Writer;
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Outcome, Reject, States, frame_of, message_bytes};
+use crate::message::{Ack, Item, Mark, Message, Outcome, Reject, States, frame_of, items_of, message_bytes};
 use crate::registry::{Code, DURABILITY_STORED};
 use crate::space::Changed;
 use crate::store::{Store, StoreError};
@@ -209,7 +210,7 @@ impl Hosted {
         };
         let page = self.log.cells().changed_after(store, channel.sent, PART_CELLS_MAX)?;
         let (cells, to) = whole_positions(page, upto, part_bytes_max.saturating_sub(outcomes.len() * OUTCOME_BYTES));
-        let mut items = cell_items(cells);
+        let mut items = items_of(cells).map_err(|error| StoreError(format!("a stored cell is damaged: {error}")))?;
         for outcome in outcomes.iter().filter(|outcome| outcome.position <= to) {
             let Verdict { code, detail } = outcome.verdict;
             items.push(Item::Outcome(Outcome { seq: outcome.seq, link: outcome.link, code, class: code.class(), detail }));
@@ -222,7 +223,7 @@ impl Hosted {
     }
 
     fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
-        let fingerprint = self.log.cells().fingerprint(store)?.wire();
+        let fingerprint = self.log.cells().fingerprint(store, true)?.wire();
         channel.marked = Some((self.committed, now_ms));
         Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None }))
     }
@@ -257,41 +258,12 @@ fn size(cell: &Changed) -> usize {
     let names = |record: &RecordName| record.collection.len() + record.id.len() + CELL_OVERHEAD;
     match cell {
         Changed::Life(record, _) => names(record),
-        Changed::Field(record, _, field, lww) => {
-            names(record) + field.len() + CELL_OVERHEAD + lww.value.as_ref().map_or(1, |value| value.encoded().len())
+        Changed::Cell(record, _, name, state) => {
+            let mut w = Writer::default();
+            state.write_digested(&mut w);
+            names(record) + name.field.len() + name.key.as_bytes().len() + CELL_OVERHEAD + w.finish().len()
         }
     }
-}
-
-/// The cells as items: those of one stamp together, then the lives that none of them implies. (SYNC-12)
-fn cell_items(cells: Vec<Changed>) -> Vec<Item> {
-    let mut groups: BTreeMap<Stamp, BTreeMap<RecordName, Row>> = BTreeMap::new();
-    let mut implied = BTreeSet::new();
-    let mut lives = Vec::new();
-    for cell in cells {
-        match cell {
-            Changed::Life(record, life) => lives.push((record, life)),
-            Changed::Field(record, life, field, lww) => {
-                implied.insert(record.clone());
-                let payload = lww.value.map_or(Payload::Unset, Payload::Set);
-                let rows = groups.entry(lww.stamp).or_default();
-                let row = rows.entry(record.clone()).or_insert(Row { record, life, ops: Vec::new() });
-                row.ops.push(Op { field, rule: crate::rules::LWW, after: None, payload });
-            }
-        }
-    }
-    lives.retain(|(record, _)| !implied.contains(record));
-    lives.sort();
-    let sorted = |mut row: Row| {
-        row.ops.sort_by(|a, b| a.field.cmp(&b.field));
-        row
-    };
-    let group = |(stamp, rows): (Stamp, BTreeMap<RecordName, Row>)| Item::Cells { stamp, rows: rows.into_values().map(sorted).collect() };
-    let mut items: Vec<Item> = groups.into_iter().map(group).collect();
-    if !lives.is_empty() {
-        items.push(Item::Lives(lives));
-    }
-    items
 }
 
 /// The body that other replicas get for an entry. (SESS-20)

@@ -1,6 +1,6 @@
 //! The world of a run: nodes, links, disks and clocks.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::change::{Change, RecordName};
 use crate::client::{self, Client, ClientConfig, Event, Write, WriteError};
@@ -8,8 +8,8 @@ use crate::clock::Now;
 use crate::entropy::Entropy;
 use crate::registry::Profiles;
 use crate::server::{self, ConnId, Server, ServerConfig};
+use crate::space::View;
 use crate::store::{MemoryStore, Store, Transact};
-use crate::value::Value;
 
 /// Virtual time starts here, in Unix milliseconds.
 const EPOCH_MS: u64 = 1_750_000_000_000;
@@ -385,7 +385,7 @@ impl World {
 }
 
 /// What a client shows, and its fingerprint.
-type Seen = (Vec<(RecordName, BTreeMap<String, Value>)>, [u8; 16]);
+type Seen = (Vec<(RecordName, View)>, [u8; 16]);
 
 fn difference(first: &Seen, second: &Seen) -> String {
     let only =

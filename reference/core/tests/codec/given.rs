@@ -93,7 +93,8 @@ fn rows(reading: Reading, with_after: bool) -> impl Strategy<Value = Vec<Row>> {
     btree_map((name(), name()), row_body(), 1..4).prop_map(move |rows| {
         let row = |((collection, id), (life, ops)): ((String, String), (u64, Ops))| {
             let ops = if life % 2 == 1 { ops } else { Ops::new() };
-            let ops = ops.into_iter().map(|column| op(column, reading, with_after)).collect();
+            let placed = ops.into_iter().filter(|((_, unknown), _)| with_after || !unknown);
+            let ops = placed.map(|column| op(column, reading, with_after)).collect();
             Row { record: RecordName { collection, id }, life, ops }
         };
         rows.into_iter().map(row).collect()
@@ -135,6 +136,7 @@ fn pushed() -> impl Strategy<Value = Pushed> {
             Payload::Set(value) => value.encoded().len(),
             Payload::Unset => 1,
             Payload::Other(encoded) => encoded.len(),
+            _ => 0,
         };
         let value_bytes_max = change.rows.iter().flat_map(|row| &row.ops).map(payload_bytes).max().unwrap_or(0);
         Pushed::Change { change, bytes: w.finish().len(), value_bytes_max }
@@ -151,8 +153,8 @@ fn item() -> impl Strategy<Value = Item> {
     });
     let outcome = (seq(), link(), code(), class(), option::of(uint()))
         .prop_map(|(seq, link, code, class, detail)| Item::Outcome(Outcome { seq, link, code, class, detail }));
-    let lives = vec((name(), name(), seq()), 1..4)
-        .prop_map(|lives| Item::Lives(lives.into_iter().map(|(collection, id, life)| (RecordName { collection, id }, life)).collect()));
+    let life = |(collection, id, life)| Row { record: RecordName { collection, id }, life, ops: Vec::new() };
+    let lives = vec((name(), name(), seq()), 1..4).prop_map(move |lives| Item::Plain(lives.into_iter().map(life).collect()));
     prop_oneof![cells, outcome, lives]
 }
 

@@ -1,11 +1,15 @@
 //! What a replica writes: changes, their rows and ops, in pushed and in literal form. Spec 2 and 6.
 
+mod op;
+
 use crate::clock::{History, Reading, Replica};
 use crate::codec::{CodecError, Fault, Major, Reader, Writer};
 use crate::hash::{ChangeHash, Link, sha256};
-use crate::limits::{COLLECTION_NAME_BYTES_MAX, FIELD_NAME_BYTES_MAX, INT_MAX, RECORD_ID_BYTES_MAX};
-use crate::rules::LWW;
-use crate::value::Value;
+use crate::limits::{COLLECTION_NAME_BYTES_MAX, INT_MAX, RECORD_ID_BYTES_MAX};
+
+pub(crate) use op::Form;
+pub use op::{Entry, Op, Payload};
+use op::{read_op, write_op};
 
 /// A record's name in its space.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,30 +18,6 @@ pub struct RecordName {
     pub collection: String,
     /// The id within it.
     pub id: String,
-}
-
-/// What an op does to its cell.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Payload {
-    /// Sets the value.
-    Set(Value),
-    /// Unsets it.
-    Unset,
-    /// An op of a rule that is not known here, as its encoding.
-    Other(Vec<u8>),
-}
-
-/// An op on one column of a row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Op {
-    /// The field.
-    pub field: String,
-    /// The rule's code.
-    pub rule: u64,
-    /// The reading it overwrites, where that is not below the change's own. (CLOCK-7)
-    pub after: Option<Reading>,
-    /// What it does.
-    pub payload: Payload,
 }
 
 /// What a change does to one record.
@@ -110,9 +90,9 @@ pub struct Cursor {
 }
 
 impl Change {
-    /// Ops as the limits count them: a row without ops counts as one. (LIMIT-3)
+    /// Ops as the limits count them: a row without ops counts as one, an op of several cells as many. (LIMIT-3)
     pub fn op_count(&self) -> usize {
-        self.rows.iter().map(|row| row.ops.len().max(1)).sum()
+        self.rows.iter().map(|row| row.ops.iter().map(Op::cell_count).sum::<usize>().max(1)).sum()
     }
 
     /// The literal change, from which its hash is taken and in which stores keep it. Spec 6.
@@ -128,11 +108,7 @@ impl Change {
             write_record(&mut w, &row.record);
             w.uint(row.life);
             for op in &row.ops {
-                write_op(&mut w, op, |w, after| {
-                    w.array(2);
-                    w.uint(after.ms());
-                    w.uint(u64::from(after.counter()));
-                });
+                write_op(&mut w, op, write_pair);
             }
         }
         self.write_map(&mut w);
@@ -150,13 +126,9 @@ impl Change {
             let items = expect_items(&mut r, 2..=usize::MAX)?;
             let record = read_record(&mut r)?;
             let life = r.uint()?;
-            let read_after = |r: &mut Reader| {
-                expect_items(r, 2..=2)?;
-                read_pair(r)
-            };
             let mut ops = Vec::new();
             for _ in 0..(items - 2) / 2 {
-                ops.push(read_op(&mut r, &read_after)?.0);
+                ops.push(read_op(&mut r, &Form::Literal)?.0);
             }
             rows.push(Row { record, life, ops });
         }
@@ -207,13 +179,15 @@ impl Change {
         }
     }
 
-    /// Reads what follows the stamp: `items` of them. Also returns the bytes of the largest value.
+    /// Reads what follows the stamp: `items` of them, where the further rules are agreed or not. Also returns the bytes of
+    /// the largest value.
     pub(crate) fn read_rows_and_map(
         r: &mut Reader,
         items: usize,
         (seq, reading): (u64, Reading),
-        base_ms: u64,
+        (base_ms, rules): (u64, bool),
     ) -> Result<(Self, usize), CodecError> {
+        let form = Form::Pushed { base_ms, reading, rules };
         let mut change = Self { seq, reading, rows: Vec::new(), origin: None, extra: Vec::new() };
         let mut largest = 0;
         for item in 0..items {
@@ -225,7 +199,7 @@ impl Change {
                 continue;
             }
             let at = r.position();
-            let (row, value_bytes) = read_row(r, base_ms, Some(reading))?;
+            let (row, value_bytes) = read_row(r, &form)?;
             largest = largest.max(value_bytes);
             in_order(at, change.rows.last().map(|before| &before.record), &row.record)?;
             change.rows.push(row);
@@ -258,8 +232,8 @@ impl Pushed {
         }
     }
 
-    /// Reads an item of a push.
-    pub fn read(r: &mut Reader, base_ms: u64) -> Result<Self, CodecError> {
+    /// Reads an item of a push, where the further rules are agreed or not.
+    pub fn read(r: &mut Reader, base_ms: u64, rules: bool) -> Result<Self, CodecError> {
         let start = r.position();
         let items = expect_items(r, 2..=usize::MAX)?;
         let seq = read_seq(r)?;
@@ -268,7 +242,7 @@ impl Pushed {
             return if items == 2 { Ok(Self::Skip { seq, hash }) } else { r.fault(Fault::Schema("a skip of two items")) };
         }
         let reading = read_stamp(r, base_ms)?;
-        let (change, value_bytes_max) = Change::read_rows_and_map(r, items - 2, (seq, reading), base_ms)?;
+        let (change, value_bytes_max) = Change::read_rows_and_map(r, items - 2, (seq, reading), (base_ms, rules))?;
         Ok(Self::Change { change, bytes: r.position() - start, value_bytes_max })
     }
 }
@@ -290,8 +264,8 @@ pub(crate) fn write_row(w: &mut Writer, row: &Row, base_ms: u64) {
     }
 }
 
-/// Reads a row and the bytes of its largest value. Without a reading, as in states, no op has an `after`.
-pub(crate) fn read_row(r: &mut Reader, base_ms: u64, reading: Option<Reading>) -> Result<(Row, usize), CodecError> {
+/// Reads a row and the bytes of its largest value.
+pub(crate) fn read_row(r: &mut Reader, form: &Form) -> Result<(Row, usize), CodecError> {
     let items = expect_items(r, 1..=usize::MAX)?;
     let record = read_record(r)?;
     let mut left = items - 1;
@@ -314,11 +288,7 @@ pub(crate) fn read_row(r: &mut Reader, base_ms: u64, reading: Option<Reading>) -
     let mut largest = 0;
     for _ in 0..left / 2 {
         let at = r.position();
-        let (op, bytes) = read_op(r, &|r: &mut Reader| read_stamp(r, base_ms))?;
-        // CLOCK-8
-        if op.after.is_some_and(|after| reading.is_none_or(|reading| after < reading)) {
-            return Err(CodecError { at, fault: Fault::Schema("an `after` at or above the change's reading") });
-        }
+        let (op, bytes) = read_op(r, form)?;
         in_order(at, ops.last().map(|before| (&before.field, before.rule)), (&op.field, op.rule))?;
         largest = largest.max(bytes);
         ops.push(op);
@@ -354,37 +324,6 @@ pub(crate) fn read_name(r: &mut Reader, bytes_max: usize) -> Result<String, Code
         return Err(CodecError { at, fault: Fault::Schema("a name within its limit") });
     }
     Ok(name.to_owned())
-}
-
-fn write_op(w: &mut Writer, op: &Op, write_after: impl Fn(&mut Writer, Reading)) {
-    w.array(if op.after.is_some() { 3 } else { 2 });
-    w.text(&op.field);
-    w.uint(op.rule);
-    if let Some(after) = op.after {
-        write_after(w, after);
-    }
-    match &op.payload {
-        Payload::Set(value) => w.value(value),
-        Payload::Unset => w.undefined(),
-        Payload::Other(encoded) => w.raw(encoded),
-    }
-}
-
-fn read_op(r: &mut Reader, read_after: &dyn Fn(&mut Reader) -> Result<Reading, CodecError>) -> Result<(Op, usize), CodecError> {
-    let items = expect_items(r, 2..=3)?;
-    let field = read_name(r, FIELD_NAME_BYTES_MAX)?;
-    let rule = r.uint()?;
-    let after = if items == 3 { Some(read_after(r)?) } else { None };
-    let start = r.position();
-    let payload = if rule != LWW {
-        Payload::Other(r.skip_item()?.to_vec())
-    } else if r.is_undefined() {
-        r.undefined()?;
-        Payload::Unset
-    } else {
-        Payload::Set(r.value(0)?)
-    };
-    Ok((Op { field, rule, after, payload }, r.position() - start))
 }
 
 /// A change map: the origin, and what is not known here.
@@ -458,6 +397,13 @@ pub(crate) fn read_stamp(r: &mut Reader, base_ms: u64) -> Result<Reading, CodecE
     let counter = u16::try_from(counter).ok().filter(|counter| !paired || *counter > 0);
     let reading = ms.zip(counter).and_then(|(ms, counter)| Reading::new(ms, counter));
     reading.ok_or(CodecError { at, fault: Fault::Schema("a stamp within its range, a counter of 0 left out") })
+}
+
+/// Writes a reading with absolute milliseconds as a pair.
+fn write_pair(w: &mut Writer, reading: Reading) {
+    w.array(2);
+    w.uint(reading.ms());
+    w.uint(u64::from(reading.counter()));
 }
 
 /// Reads absolute milliseconds and a counter.

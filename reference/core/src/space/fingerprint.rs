@@ -1,0 +1,131 @@
+//! The fingerprint of a collection's live cells, kept with each cell that changes. (SYNC-18)
+
+use super::cells::damaged;
+use super::{CellName, SCAN_PAGE, Space, after_prefix, escape};
+use crate::change::{RecordName, read_fixed};
+use crate::codec::{CodecError, Reader, Writer};
+use crate::hash::{Fingerprint, sha256};
+use crate::rules::{LIFE, LWW, State, life};
+use crate::store::{Store, StoreError};
+
+/// A collection's fingerprint: of its lives and `lww` cells, and of the cells of all further rules.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kept {
+    core: Fingerprint,
+    further: Fingerprint,
+}
+
+impl Space {
+    /// The fingerprint of all collections together; without the further rules, of lives and `lww` cells. (SYNC-18, RULES-17)
+    pub fn fingerprint(&self, store: &dyn Store, rules: bool) -> Result<Fingerprint, StoreError> {
+        let mut total = Fingerprint::default();
+        let mut from = self.key(b'f');
+        let to = after_prefix(&from);
+        loop {
+            let page = store.scan(&from, &to, SCAN_PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(total) };
+            from = [last.as_slice(), &[0]].concat();
+            for (_, bytes) in &page {
+                let kept = read_kept(bytes).map_err(damaged)?;
+                total.merge(&kept.core);
+                if rules {
+                    total.merge(&kept.further);
+                }
+            }
+        }
+    }
+
+    pub(super) fn fingerprint_change(&self, store: &mut dyn Store, collection: &str, change: &Digests) -> Result<(), StoreError> {
+        if change.learnt.is_empty() && change.forgotten.is_empty() {
+            return Ok(());
+        }
+        let mut key = self.key(b'f');
+        escape(&mut key, collection);
+        let mut kept = store.get(&key)?.map_or(Ok(Kept::default()), |bytes| read_kept(&bytes)).map_err(damaged)?;
+        for (further, digest) in &change.forgotten {
+            if *further { kept.further.remove(digest) } else { kept.core.remove(digest) }
+        }
+        for (further, digest) in &change.learnt {
+            if *further { kept.further.add(digest) } else { kept.core.add(digest) }
+        }
+        store.put(&key, &kept_bytes(&kept))
+    }
+}
+
+/// Digests that enter and leave a collection's fingerprint together, each with whether it is of a further rule.
+#[derive(Default)]
+pub(super) struct Digests {
+    learnt: Vec<(bool, [u8; 32])>,
+    forgotten: Vec<(bool, [u8; 32])>,
+}
+
+impl Digests {
+    pub fn learn_life(&mut self, record: &RecordName, life: u64) {
+        self.learnt.extend(life_digest(record, life).map(|digest| (false, digest)));
+    }
+
+    pub fn forget_life(&mut self, record: &RecordName, life: u64) {
+        self.forgotten.extend(life_digest(record, life).map(|digest| (false, digest)));
+    }
+
+    pub fn learn(&mut self, record: &RecordName, life: u64, name: &CellName, state: &State) {
+        self.learnt.extend(cell_digest(record, life, name, state).map(|digest| (name.rule != LWW, digest)));
+    }
+
+    pub fn forget(&mut self, record: &RecordName, life: u64, name: &CellName, state: &State) {
+        self.forgotten.extend(cell_digest(record, life, name, state).map(|digest| (name.rule != LWW, digest)));
+    }
+}
+
+/// What a record's life adds to the fingerprint: nothing unless it is alive. (SYNC-18)
+pub(crate) fn life_digest(record: &RecordName, life: u64) -> Option<[u8; 32]> {
+    life::is_alive(life).then(|| {
+        let mut w = Writer::default();
+        w.array(7);
+        w.text(&record.collection);
+        w.text(&record.id);
+        w.null();
+        w.uint(LIFE);
+        w.null();
+        w.uint(life);
+        w.null();
+        sha256(&w.finish())
+    })
+}
+
+/// What a cell adds to the fingerprint: nothing unless it holds something in an odd life. (SYNC-18)
+pub(crate) fn cell_digest(record: &RecordName, life: u64, name: &CellName, state: &State) -> Option<[u8; 32]> {
+    (life::is_alive(life) && !state.is_gone()).then(|| {
+        let mut w = Writer::default();
+        w.array(7);
+        w.text(&record.collection);
+        w.text(&record.id);
+        w.text(&name.field);
+        w.uint(name.rule);
+        w.raw(name.key.as_bytes());
+        w.uint(life);
+        state.write_digested(&mut w);
+        sha256(&w.finish())
+    })
+}
+
+fn kept_bytes(kept: &Kept) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.array(4);
+    for fingerprint in [&kept.core, &kept.further] {
+        w.uint(fingerprint.count);
+        w.bytes(&fingerprint.sum);
+    }
+    w.finish()
+}
+
+fn read_kept(bytes: &[u8]) -> Result<Kept, CodecError> {
+    let mut r = Reader::new(bytes);
+    r.array()?;
+    let mut read = || -> Result<Fingerprint, CodecError> {
+        let count = r.uint()?;
+        let sum = read_fixed(&mut r, "a sum of 32 bytes")?;
+        Ok(Fingerprint { count, sum })
+    };
+    Ok(Kept { core: read()?, further: read()? })
+}

@@ -1,0 +1,117 @@
+//! The keys under which a space keeps its cells. They sort as the addresses of the cells do.
+
+use super::{CellName, Space};
+use crate::change::RecordName;
+use crate::rules::Key;
+use crate::store::StoreError;
+
+impl Space {
+    pub(super) fn key(&self, part: u8) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.prefix.len() + 64);
+        key.extend(&self.prefix);
+        key.push(part);
+        key
+    }
+
+    pub(super) fn record_key(&self, part: u8, record: &RecordName) -> Vec<u8> {
+        let mut key = self.key(part);
+        push_record(&mut key, record);
+        key
+    }
+
+    /// The key of a record's life, or of a cell of it.
+    pub(super) fn cell_key(&self, record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
+        let mut key = self.key(b'c');
+        key.extend(address(record, name));
+        key
+    }
+
+    pub(super) fn index_key(&self, position: u64, record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
+        let mut key = self.key(b'i');
+        key.extend(position.to_be_bytes());
+        key.extend(address(record, name));
+        key
+    }
+
+    /// The record and cell in a key whose address starts `skip` bytes behind the prefix.
+    pub(super) fn split(&self, key: &[u8], skip: usize) -> Result<(RecordName, Option<CellName>), StoreError> {
+        let split = key.get(self.prefix.len() + skip..).and_then(split_address);
+        split.ok_or_else(|| StoreError("a key of a cell is damaged".into()))
+    }
+}
+
+/// The address of a record's life, or of a cell of it, as bytes that sort as addresses do.
+pub(crate) fn address(record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    push_record(&mut bytes, record);
+    match name {
+        None => bytes.push(0),
+        Some(name) => {
+            bytes.push(1);
+            escape(&mut bytes, &name.field);
+            bytes.extend(name.rule.to_be_bytes());
+            bytes.extend(name.key.as_bytes());
+        }
+    }
+    bytes
+}
+
+/// The record and cell of an address.
+pub(crate) fn split_address(bytes: &[u8]) -> Option<(RecordName, Option<CellName>)> {
+    let (collection, rest) = unescape(bytes)?;
+    let (id, rest) = unescape(rest)?;
+    let record = RecordName { collection, id };
+    let (0, column) = rest.split_first().map(|(kind, rest)| (kind.wrapping_sub(1), rest))? else {
+        return Some((record, None));
+    };
+    let (field, rest) = unescape(column)?;
+    let (rule, key) = rest.split_first_chunk::<8>()?;
+    Some((record, Some(CellName { field, rule: u64::from_be_bytes(*rule), key: Key::from_bytes(key) })))
+}
+
+fn push_record(key: &mut Vec<u8>, record: &RecordName) {
+    escape(key, &record.collection);
+    escape(key, &record.id);
+}
+
+/// Appends a name so that keys sort as the names' bytes do: 0 becomes 0 255, and 0 1 ends the name.
+pub(crate) fn escape(key: &mut Vec<u8>, name: &str) {
+    for &byte in name.as_bytes() {
+        key.push(byte);
+        if byte == 0 {
+            key.push(255);
+        }
+    }
+    key.extend([0, 1]);
+}
+
+fn unescape(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let mut name = Vec::new();
+    let mut at = 0;
+    loop {
+        match (bytes.get(at)?, bytes.get(at + 1)) {
+            (0, Some(1)) => return Some((String::from_utf8(name).ok()?, &bytes[at + 2..])),
+            (0, Some(255)) => {
+                name.push(0);
+                at += 2;
+            }
+            (0, _) => return None,
+            (byte, _) => {
+                name.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// The first key after all that start with `prefix`, whose last byte is not 255.
+pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    while key.last() == Some(&255) {
+        key.pop();
+    }
+    if let Some(last) = key.last_mut() {
+        *last += 1;
+    }
+    key
+}

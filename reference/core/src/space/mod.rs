@@ -1,0 +1,260 @@
+//! The state of a space: its cells in a [`Store`], what a change does to them, and their fingerprint.
+//!
+//! A server keeps each space so, a client its base; spec 2, 5 and 8.
+//! Keys below the prefix, names escaped so that they sort as their bytes do:
+//!
+//! | key | value |
+//! |---|---|
+//! | `c` collection id 0 | life and the position that last changed it |
+//! | `c` collection id 1 field rule key | a cell and the position that last changed it |
+//! | `i` position collection id … | nothing; the cells by the position that last changed them |
+//! | `f` collection | the collection's fingerprints |
+
+mod apply;
+mod cells;
+mod fingerprint;
+mod keys;
+mod view;
+
+use std::collections::BTreeMap;
+
+use crate::change::{Change, RecordName};
+use crate::rules::lww::Lww;
+use crate::rules::{Key, LWW, State, life};
+use crate::store::{Store, StoreError};
+use cells::{cell_bytes, life_bytes, read_cell, read_life};
+use fingerprint::Digests;
+
+pub use apply::{Minted, sum_of};
+pub(crate) use keys::{after_prefix, escape};
+pub use view::{Fields, Shown, View};
+
+/// A record's life and the position that last raised it; life 0 is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Life {
+    /// Odd: alive; even: deleted; 0: never seen. (MERGE-1)
+    pub life: u64,
+    /// The log position of the change that raised it.
+    pub position: u64,
+}
+
+/// The part of a cell's address that follows its record's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellName {
+    /// The field.
+    pub field: String,
+    /// The rule's code.
+    pub rule: u64,
+    /// What tells apart the cells of the column.
+    pub key: Key,
+}
+
+impl CellName {
+    /// The `lww` cell of a field.
+    pub fn lww(field: &str) -> Self {
+        Self { field: field.to_owned(), rule: LWW, key: Key::none() }
+    }
+}
+
+/// A cell of the record's present life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// What it holds.
+    pub state: State,
+    /// The log position of the change that wrote it.
+    pub position: u64,
+}
+
+/// A cell found by the position that last changed it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Changed {
+    /// The record's life was raised to this.
+    Life(RecordName, u64),
+    /// A cell, and the record's life.
+    Cell(RecordName, u64, CellName, State),
+}
+
+/// What a record is: its life and the cells of that life, those that say that something is gone too.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RecordState {
+    /// The record's life.
+    pub life: u64,
+    /// The cells of that life.
+    pub cells: BTreeMap<CellName, State>,
+}
+
+impl RecordState {
+    /// A field's `lww` cell.
+    pub fn lww(&self, field: &str) -> Option<&Lww> {
+        match self.cells.get(&CellName::lww(field)) {
+            Some(State::Stamped(cell)) => Some(cell),
+            _ => None,
+        }
+    }
+}
+
+/// The cells of one space below a key prefix.
+#[derive(Debug, Clone)]
+pub struct Space {
+    prefix: Vec<u8>,
+}
+
+impl Space {
+    /// The space whose keys start with `prefix`. No other key may start with it.
+    pub fn new(prefix: &[u8]) -> Self {
+        Self { prefix: prefix.to_vec() }
+    }
+
+    /// The life of a record. (MERGE-1)
+    pub fn life(&self, store: &dyn Store, record: &RecordName) -> Result<Life, StoreError> {
+        store.get(&self.cell_key(record, None))?.map_or(Ok(Life::default()), |bytes| read_life(&bytes))
+    }
+
+    /// A cell of the record's present life.
+    pub fn cell(&self, store: &dyn Store, record: &RecordName, name: &CellName) -> Result<Option<Cell>, StoreError> {
+        store.get(&self.cell_key(record, Some(name)))?.map(|bytes| read_cell(name, &bytes)).transpose()
+    }
+
+    /// A record whole.
+    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
+        let life = self.life(store, record)?.life;
+        let cells = self.cells(store, record)?.into_iter().map(|(name, cell)| (name, cell.state)).collect();
+        Ok(RecordState { life, cells })
+    }
+
+    /// The records that were ever seen, deleted ones too, in order; those of `collection` only where given.
+    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<RecordName>, StoreError> {
+        let mut from = self.key(b'c');
+        if let Some(name) = collection {
+            escape(&mut from, name);
+        }
+        let to = after_prefix(&from);
+        let mut names = Vec::new();
+        loop {
+            let page = store.scan(&from, &to, SCAN_PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(names) };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, _) in &page {
+                let (record, name) = self.split(key, 1)?;
+                if name.is_none() {
+                    names.push(record);
+                }
+            }
+        }
+    }
+
+    /// What the change must be rejected with for the lives it raises, if anything. (MERGE-5)
+    pub fn raises_too_far(&self, store: &dyn Store, change: &Change) -> Result<bool, StoreError> {
+        for row in &change.rows {
+            if !life::admit(self.life(store, &row.record)?.life, row.life) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sets a record's life, and drops its cells when it rises. (MERGE-3)
+    pub fn set_life(&self, store: &mut dyn Store, record: &RecordName, next: u64, position: u64) -> Result<(), StoreError> {
+        let current = self.life(store, record)?;
+        let mut digests = Digests::default();
+        if next > current.life {
+            for (name, cell) in self.cells(store, record)? {
+                digests.forget(record, current.life, &name, &cell.state);
+                store.delete(&self.index_key(cell.position, record, Some(&name)))?;
+                store.delete(&self.cell_key(record, Some(&name)))?;
+            }
+        }
+        digests.forget_life(record, current.life);
+        digests.learn_life(record, next);
+        self.fingerprint_change(store, &record.collection, &digests)?;
+        if current.life > 0 {
+            store.delete(&self.index_key(current.position, record, None))?;
+        }
+        store.put(&self.index_key(position, record, None), &[])?;
+        store.put(&self.cell_key(record, None), &life_bytes(next, position))
+    }
+
+    /// Sets a cell of the record's present life, whatever was there. (SYNC-14)
+    pub fn set_cell(
+        &self,
+        store: &mut dyn Store,
+        record: &RecordName,
+        name: &CellName,
+        state: State,
+        position: u64,
+    ) -> Result<(), StoreError> {
+        let life = self.life(store, record)?.life;
+        let existing = self.cell(store, record, name)?;
+        self.replace(store, (record, life), name, existing, Cell { state, position })
+    }
+
+    fn replace(
+        &self,
+        store: &mut dyn Store,
+        (record, life): (&RecordName, u64),
+        name: &CellName,
+        old: Option<Cell>,
+        new: Cell,
+    ) -> Result<(), StoreError> {
+        let mut digests = Digests::default();
+        if let Some(old) = old {
+            store.delete(&self.index_key(old.position, record, Some(name)))?;
+            digests.forget(record, life, name, &old.state);
+        }
+        digests.learn(record, life, name, &new.state);
+        self.fingerprint_change(store, &record.collection, &digests)?;
+        store.put(&self.index_key(new.position, record, Some(name)), &[])?;
+        store.put(&self.cell_key(record, Some(name)), &cell_bytes(&new.state, new.position))
+    }
+
+    /// The cells that changed after `position`, by the position that last changed them, at most `limit`.
+    pub fn changed_after(&self, store: &dyn Store, position: u64, limit: usize) -> Result<Vec<(u64, Changed)>, StoreError> {
+        let mut from = self.key(b'i');
+        let to = after_prefix(&from);
+        from.extend((position + 1).to_be_bytes());
+        let page = store.scan(&from, &to, limit)?;
+        page.iter().map(|(key, _)| self.changed(store, key)).collect()
+    }
+
+    fn changed(&self, store: &dyn Store, key: &[u8]) -> Result<(u64, Changed), StoreError> {
+        let at = self.prefix.len() + 1;
+        let position = key.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let position = position.ok_or_else(|| StoreError("a position index entry is damaged".into()))?;
+        let (record, name) = self.split(key, 9)?;
+        let life = self.life(store, &record)?.life;
+        let Some(name) = name else { return Ok((position, Changed::Life(record, life))) };
+        let cell = self.cell(store, &record, &name)?;
+        let cell = cell.ok_or_else(|| StoreError(format!("the index names a cell that is not there: {record:?} {name:?}")))?;
+        Ok((position, Changed::Cell(record, life, name, cell.state)))
+    }
+
+    /// Forgets every cell. (SYNC-15)
+    pub fn clear(&self, store: &mut dyn Store) -> Result<(), StoreError> {
+        for part in [b'c', b'i', b'f'] {
+            let from = self.key(part);
+            store.delete_range(&from, &after_prefix(&from))?;
+        }
+        Ok(())
+    }
+
+    fn cells(&self, store: &dyn Store, record: &RecordName) -> Result<Vec<(CellName, Cell)>, StoreError> {
+        let mut from = self.record_key(b'c', record);
+        from.push(1);
+        let to = after_prefix(&from);
+        let mut cells = Vec::new();
+        loop {
+            let page = store.scan(&from, &to, SCAN_PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(cells) };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, bytes) in &page {
+                if let (_, Some(name)) = self.split(key, 1)? {
+                    let cell = read_cell(&name, bytes)?;
+                    cells.push((name, cell));
+                }
+            }
+        }
+    }
+}
+
+/// Rows read in one call to the store.
+const SCAN_PAGE: usize = 1_024;
