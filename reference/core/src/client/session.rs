@@ -383,7 +383,7 @@ impl Client {
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), StoreError> {
         match &item {
-            Item::Outcome(outcome) => return Ok(outcomes.push(outcome.clone())),
+            Item::Outcome(outcome) => outcomes.push(outcome.clone()),
             Item::Cells { stamp, .. } => self.clock.observe(now, stamp.reading),
             Item::Plain(_) | Item::Keyed { .. } | Item::Settled { .. } => {}
         }

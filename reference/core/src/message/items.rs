@@ -12,18 +12,23 @@ use crate::rules::{Key, Shape, State, shape};
 use crate::space::{CellName, Changed};
 use crate::value::Value;
 
-/// Rows under construction: life and ops, by record and column.
+/// Columns under construction.
+type Columns = BTreeMap<(String, u64), Payload>;
+
+/// Rows under construction: life and columns by record.
 #[derive(Default)]
-struct Rows(BTreeMap<RecordName, (u64, BTreeMap<(String, u64), Payload>)>);
+struct Rows(BTreeMap<RecordName, (u64, Columns)>);
 
 impl Rows {
-    fn column(&mut self, record: RecordName, life: u64, name: &CellName) -> std::collections::btree_map::Entry<'_, (String, u64), Payload> {
-        self.0.entry(record).or_insert((life, BTreeMap::new())).1.entry((name.field.clone(), name.rule))
+    /// The column of a cell; `empty` where it holds nothing yet.
+    fn column(&mut self, record: RecordName, life: u64, name: &CellName, empty: Payload) -> &mut Payload {
+        let (_, columns) = self.0.entry(record).or_insert((life, Columns::new()));
+        columns.entry((name.field.clone(), name.rule)).or_insert(empty)
     }
 
     fn finish(self) -> Vec<Row> {
         let op = |((field, rule), payload)| Op { field, rule, after: None, payload };
-        let row = |(record, (life, ops)): (_, (_, BTreeMap<_, _>))| Row { record, life, ops: ops.into_iter().map(op).collect() };
+        let row = |(record, (life, ops)): (_, (_, Columns))| Row { record, life, ops: ops.into_iter().map(op).collect() };
         self.0.into_iter().map(row).collect()
     }
 }
@@ -49,14 +54,14 @@ pub fn items_of(cells: Vec<Changed>) -> Result<Vec<Item>, CodecError> {
         match state {
             State::Stamped(cell) => put_stamped(stamped.entry(cell.stamp).or_default(), record, life, &name, cell.value)?,
             State::Extreme(value) => {
-                plain.column(record, life, &name).insert_entry(Payload::Set(value));
+                plain.column(record, life, &name, Payload::Set(value));
             }
             State::Sequenced { seq, value } => {
                 let payload = match value {
                     Value::Int(sum) if shape(name.rule) == Some(Shape::Amount) => Payload::Add(sum),
                     value => Payload::Set(value),
                 };
-                keyed.entry((name.key.to_replica()?, seq)).or_default().column(record, life, &name).insert_entry(payload);
+                keyed.entry((name.key.to_replica()?, seq)).or_default().column(record, life, &name, payload);
             }
             State::Dot(value) => {
                 let dot = name.key.to_dot()?;
@@ -65,7 +70,7 @@ pub fn items_of(cells: Vec<Changed>) -> Result<Vec<Item>, CodecError> {
         }
     }
     for (record, life) in lives.into_iter().filter(|(record, _)| !implied.contains(record)) {
-        plain.0.entry(record).or_insert((life, BTreeMap::new()));
+        plain.0.entry(record).or_insert((life, Columns::new()));
     }
     let mut items: Vec<Item> = stamped.into_iter().map(|(stamp, rows)| Item::Cells { stamp, rows: rows.finish() }).collect();
     items.extend(keyed.into_iter().map(|((author, seq), rows)| Item::Keyed { author, seq, rows: rows.finish() }));
@@ -76,14 +81,13 @@ pub fn items_of(cells: Vec<Changed>) -> Result<Vec<Item>, CodecError> {
 }
 
 fn put_stamped(rows: &mut Rows, record: RecordName, life: u64, name: &CellName, value: Option<Value>) -> Result<(), CodecError> {
-    let column = rows.column(record, life, name);
     if shape(name.rule) == Some(Shape::Field) {
-        column.insert_entry(value.map_or(Payload::Unset, Payload::Set));
+        rows.column(record, life, name, value.map_or(Payload::Unset, Payload::Set));
         return Ok(());
     }
     let entry = Entry { key: name.key.to_value()?, value, after: None };
     // Cells of one column may come in any order; entries stand in that of their encoded keys.
-    if let Payload::Entries(entries) = column.or_insert(Payload::Entries(Vec::new())) {
+    if let Payload::Entries(entries) = rows.column(record, life, name, Payload::Entries(Vec::new())) {
         let at = entries.partition_point(|before| before.key.encoded() < name.key.as_bytes().to_vec());
         entries.insert(at, entry);
     }
@@ -91,7 +95,7 @@ fn put_stamped(rows: &mut Rows, record: RecordName, life: u64, name: &CellName, 
 }
 
 fn put_dot(rows: &mut Rows, record: RecordName, life: u64, name: &CellName, index: u64, value: Option<Value>) {
-    let column = rows.column(record, life, name).or_insert(Payload::Indexed { removed: Vec::new(), values: Vec::new() });
+    let column = rows.column(record, life, name, Payload::Indexed { removed: Vec::new(), values: Vec::new() });
     let Payload::Indexed { removed, values } = column else { return };
     match value {
         Some(value) => values.insert(values.partition_point(|(before, _)| *before < index), (index, value)),
@@ -99,8 +103,11 @@ fn put_dot(rows: &mut Rows, record: RecordName, life: u64, name: &CellName, inde
     }
 }
 
-/// The cells that an item holds, of each record with the life it stands in; none for items that hold no cells.
-pub fn cells_of(item: Item) -> Vec<(RecordName, u64, Vec<(CellName, State)>)> {
+/// Cells of one record, and the life they stand in.
+pub type RecordCells = (RecordName, u64, Vec<(CellName, State)>);
+
+/// The cells that an item holds; none for items that hold no cells.
+pub fn cells_of(item: Item) -> Vec<RecordCells> {
     let (rows, head) = match item {
         Item::Cells { stamp, rows } => (rows, Head::Stamp(stamp)),
         Item::Plain(rows) => (rows, Head::None),

@@ -10,7 +10,7 @@ use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
-pub use items::{cells_of, items_of};
+pub use items::{RecordCells, cells_of, items_of};
 pub use optional::{Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
