@@ -2,7 +2,7 @@
 //!
 //! Nothing is queued for a reader: a channel remembers only how far it was sent. (SYNC-17)
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::ConnId;
