@@ -96,6 +96,14 @@ impl World<'_> {
         Err(Trouble::fault(format!("the event {name}"), "none"))
     }
 
+    pub(crate) fn signals(&mut self, who: &str, to: &Expr, payload: &Expr) -> Result<(), Trouble> {
+        let (to, payload) = (value(to, &self.names)?, value(payload, &self.names)?);
+        let as_hex = |item: &Item| hex(item.as_bytes().unwrap_or_default());
+        let reply = self.call("signal", json!({"peer": who, "to": as_hex(&to), "payload": as_hex(&payload)}))?;
+        let sent = reply.get("sent") == Some(&Value::Bool(true));
+        if sent { Ok(()) } else { Err(Trouble::fault("the signal to be sent", "it was not")) }
+    }
+
     pub(crate) fn rejections(&mut self, who: &str, pattern: &Expr) -> Result<(), Trouble> {
         let reply = self.call("rejections", json!({"peer": who}))?;
         let number = |row: &Value, name: &str| Item::Int(row.get(name).and_then(Value::as_i64).map_or(-1, i128::from));

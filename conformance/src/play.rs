@@ -180,6 +180,7 @@ impl World<'_> {
                 self.call("dismiss", json!({"peer": who, "seq": seq})).map(drop)
             }
             Action::Start(who, start) => self.call(if *start { "start" } else { "stop" }, json!({"peer": who})).map(drop),
+            Action::Signals(who, to, payload) => self.signals(who, to, payload),
             Action::Token(who, token) => {
                 let token = crate::local::to_json(&value(token, &self.names)?);
                 self.call("token", json!({"peer": who, "token": token})).map(drop)

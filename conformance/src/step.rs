@@ -67,6 +67,7 @@ pub enum Action {
     Rejections(String, Expr),
     Dismiss(String, Expr),
     Start(String, bool),
+    Signals(String, Expr, Expr),
     Token(String, Expr),
     Wall(String, i64),
     Client(String, Options),
@@ -176,6 +177,10 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
         "dismiss" => Ok(Action::Dismiss(who, cursor.expr()?)),
         "start" => Ok(Action::Start(who, true)),
         "stop" => Ok(Action::Start(who, false)),
+        "signals" => {
+            let to = cursor.expr()?;
+            Ok(Action::Signals(who, to, cursor.expr()?))
+        }
         "token" => Ok(Action::Token(who, cursor.expr()?)),
         "write" => {
             let (collection, id) = record(cursor)?;

@@ -67,6 +67,10 @@ pub const PENDING_CHANGES_MAX: usize = 1_000_000;
 pub const SPACE_REPLICAS_MAX: usize = 65_536;
 /// What a pushed change may need beyond its literal form.
 pub const PUSHED_OVERHEAD_MAX: usize = 64;
+/// Bytes of a signal. (SIGNAL-4)
+pub const SIGNAL_BYTES_MAX: usize = 16 << 10;
+/// Signals that a server relays for one channel in a minute. (SIGNAL-5)
+pub const SIGNALS_PER_MINUTE_MAX: usize = 120;
 /// The greatest life of a record.
 pub const LIFE_MAX: u64 = INT_MAX as u64 - 1;
 

@@ -164,6 +164,7 @@ pub const PROFILES: &[(u64, &str)] = &[
     (9, "flow"),
     (10, "access"),
     (11, "repair"),
+    (12, "signal"),
 ];
 
 /// A set of profiles; `core` is always in it. (PROFILE-1)
@@ -191,8 +192,10 @@ impl Profiles {
     pub const ACCESS: Self = Self::one(10);
     /// The core and repair by ranges.
     pub const REPAIR: Self = Self::one(11);
+    /// The core and messages between replicas.
+    pub const SIGNAL: Self = Self::one(12);
     /// All that this implementation offers and wants. (PROFILE-4)
-    pub const OFFERED: Self = Self::CORE;
+    pub const OFFERED: Self = Self::SIGNAL;
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use syncline::client::{self, Client, ClientConfig, Event, WriteError};
-use syncline::clock::Now;
+use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
 use syncline::server::{self, ConnId, Grant, Server, ServerConfig};
@@ -188,6 +188,14 @@ impl Peer {
                 let written = client.write(at, &mut self.store, &rows);
                 return self.written(written, now, lines);
             }
+            "signal" => {
+                let to = unhex(command["to"].as_str().unwrap_or(""))?;
+                let to = Replica(to.try_into().map_err(|_| "`to` is no replica")?);
+                let payload = unhex(command["payload"].as_str().unwrap_or(""))?;
+                let sent = client.signal(at, to, &payload);
+                self.drain(now, lines);
+                return Ok(json!({"sent": sent}));
+            }
             "state" => return Ok(json!({"records": view(client.records(&self.store, None).map_err(told)?)})),
             "status" => return status(client, &self.store),
             "rejections" => {
@@ -336,6 +344,7 @@ fn told_event(peer: &str, event: &Event) -> Value {
         Event::Mismatch => json!({"event": "mismatch"}),
         Event::Reset { reason } => json!({"event": "reset", "reason": reason}),
         Event::Refused { code, .. } => json!({"event": "refused", "code": code.0, "class": code.class().code()}),
+        Event::Signal { from, payload } => json!({"event": "signal", "from": hex(&from.0), "payload": {"$bytes": hex(payload)}}),
         Event::Disconnected => json!({"event": "disconnected"}),
     };
     line["peer"] = json!(peer);

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::change::{Cursor, RecordName};
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
-use crate::message::{ErrorMessage, Frame, Hello, Message, Welcome, decode_frame, encode_frame};
+use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, decode_frame, encode_frame};
 use crate::registry::{Class, Code, Profiles};
 use crate::space::{Space, View};
 use crate::store::{Store, StoreError};
@@ -104,6 +104,13 @@ pub enum Event {
         code: Code,
         /// For people.
         text: String,
+    },
+    /// Another replica of the space sent a signal. (SIGNAL-6)
+    Signal {
+        /// Who.
+        from: Replica,
+        /// What.
+        payload: Vec<u8>,
     },
     /// The connection is gone; another attempt follows.
     Disconnected,
@@ -251,6 +258,16 @@ impl Client {
             }
         }
         Ok(shown)
+    }
+
+    /// Sends a few bytes to another replica of the space; false where that cannot be now. (SIGNAL-1)
+    pub fn signal(&mut self, now: Now, to: Replica, payload: &[u8]) -> bool {
+        let fits = payload.len() <= limits::SIGNAL_BYTES_MAX && self.agreed.has(Profiles::SIGNAL);
+        if !fits || !matches!(self.state, State::Streaming(_)) {
+            return false;
+        }
+        self.send(now, self.channel, &[Message::Signal(Signal { replica: to, payload: payload.to_vec() })], 0);
+        true
     }
 
     /// New credentials, for the next connection.

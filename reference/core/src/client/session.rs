@@ -204,6 +204,10 @@ impl Client {
             Message::Reject(reject) => self.on_reject(now, store, &reject)?,
             Message::States(states) => self.on_states(now, store, states)?,
             Message::Mark(mark) => self.on_mark(now, store, &mark)?,
+            Message::Signal(signal) => {
+                self.event(Event::Signal { from: signal.replica, payload: signal.payload });
+                true
+            }
             Message::Shut => false,
             _ => {
                 self.accuse(now, Code::UNEXPECTED, Some(code), "not a message for an opened space");

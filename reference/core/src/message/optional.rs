@@ -4,6 +4,7 @@ use super::read::Fields;
 use crate::change::read_fixed;
 use crate::clock::Replica;
 use crate::codec::{CodecError, Fault, Writer};
+use crate::limits::SIGNAL_BYTES_MAX;
 
 /// What is never stored: where a cursor stands, who is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +19,7 @@ pub struct Presence {
     pub payload: Option<Vec<u8>>,
 }
 
-/// What one replica tells another through the server.
+/// What one replica tells another through the server. (SIGNAL-4)
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
     /// To the server: for whom. From it: from whom.
@@ -88,7 +89,13 @@ impl Signal {
 
     pub(super) fn read(fields: &mut Fields) -> Result<Self, CodecError> {
         fields.take(2)?;
-        Ok(Self { replica: fields.replica()?, payload: fields.r.bytes()?.to_vec() })
+        let replica = fields.replica()?;
+        let at = fields.r.position();
+        let payload = fields.r.bytes()?;
+        if payload.len() > SIGNAL_BYTES_MAX {
+            return Err(CodecError { at, fault: Fault::Schema("a signal within its limit") });
+        }
+        Ok(Self { replica, payload: payload.to_vec() })
     }
 }
 

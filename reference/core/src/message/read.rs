@@ -90,7 +90,7 @@ fn owner(code: u64) -> Option<Profiles> {
         16 => Some(Profiles::FLOW),
         17 => Some(Profiles::REPAIR),
         18 => Some(Profiles::PRESENCE),
-        19 => Some(Profiles::PEER),
+        19 => Some(Profiles::SIGNAL),
         _ => None,
     }
 }

@@ -72,7 +72,15 @@ impl Server {
         self.attach(
             id,
             channel,
-            Channel { space: number, replica: open.replica, sent: start, settled: open.settled, catching, marked: None },
+            Channel {
+                space: number,
+                replica: open.replica,
+                sent: start,
+                settled: open.settled,
+                catching,
+                marked: None,
+                signals: Default::default(),
+            },
         );
         self.reply(id, channel, &Message::Opened(opened), 0);
         Ok(())
@@ -122,6 +130,10 @@ impl Server {
         let code = message.code();
         match (conn.channels.contains_key(&channel), message) {
             (true, Message::Push(push)) => self.push(now, store, id, channel, push),
+            (true, Message::Signal(signal)) => {
+                self.signal(now, id, channel, signal);
+                Ok(())
+            }
             (true, Message::Shut) => {
                 // SESS-17
                 self.detach(id, channel);

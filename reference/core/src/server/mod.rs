@@ -12,6 +12,7 @@
 mod channel;
 mod judge;
 mod log;
+mod signal;
 mod stream;
 mod timers;
 

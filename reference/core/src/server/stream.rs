@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::ConnId;
 use super::log::{HistoryStart, Log, Verdict};
+use super::signal::Budget;
 use crate::change::RecordName;
 use crate::clock::Replica;
 use crate::codec::Writer;
@@ -71,6 +72,8 @@ pub(super) struct Channel {
     pub catching: bool,
     /// The position and time of the last mark.
     pub marked: Option<(u64, u64)>,
+    /// The signals it sent of late.
+    pub signals: Budget,
 }
 
 impl Hosted {
