@@ -10,8 +10,8 @@ use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
+pub use optional::{AddressRange, Presence, Range, RangeContent, Ranges, Signal};
 pub use items::{RecordCells, cells_of, items_of};
-pub use optional::{Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
 
@@ -215,7 +215,7 @@ pub struct States {
     /// What it holds.
     pub items: Vec<Item>,
     /// The ranges of addresses, lower bound and upper, that it replaces; empty in a catch-up. `repair` profile.
-    pub replaced: Vec<(Vec<u8>, Vec<u8>)>,
+    pub replaced: Vec<AddressRange>,
 }
 
 /// An item of a part.

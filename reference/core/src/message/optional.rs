@@ -28,6 +28,9 @@ pub struct Signal {
     pub payload: Vec<u8>,
 }
 
+/// Addresses from a lower bound up to but not an upper one; an empty upper bound is none.
+pub type AddressRange = (Vec<u8>, Vec<u8>);
+
 /// A comparison of cells by ranges of their addresses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranges {

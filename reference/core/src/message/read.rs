@@ -1,8 +1,8 @@
 //! Reading frames: bytes become messages once, or the first fault met.
 
 use super::{
-    Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Presence, Push, Ranges, Reject, Signal,
-    States, Void, Welcome,
+    Ack, AddressRange, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Presence, Push, Ranges,
+    Reject, Signal, States, Void, Welcome,
 };
 use crate::change::{Change, Cursor, Form, Pushed, Row, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
@@ -470,7 +470,7 @@ fn read_collections(r: &mut Reader, least: usize) -> Result<Vec<String>, CodecEr
 }
 
 /// Ranges of addresses, at least one.
-fn read_replaced(r: &mut Reader) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CodecError> {
+fn read_replaced(r: &mut Reader) -> Result<Vec<AddressRange>, CodecError> {
     let mut replaced = Vec::new();
     for _ in 0..expect_items(r, 1..=usize::MAX)? {
         expect_items(r, 2..=2)?;
