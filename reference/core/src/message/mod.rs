@@ -10,8 +10,8 @@ use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
-pub use optional::{AddressRange, Presence, Range, RangeContent, Ranges, Signal};
 pub use items::{RecordCells, cells_of, items_of};
+pub use optional::{AddressRange, Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
 

@@ -36,7 +36,8 @@ impl Server {
             return;
         }
         let (from, space) = (channel.replica, channel.space);
-        let Some((target, target_number)) = self.owners.get(&(space, signal.replica)).copied() else { return };
+        let reader = self.spaces.get(&space).and_then(|space| space.readers.get(&signal.replica));
+        let Some((target, target_number)) = reader.copied() else { return };
         let takes = self.conns.get(&target).is_some_and(|conn| {
             let agreed = matches!(conn.phase, Phase::Open { profiles, .. } if profiles.has(Profiles::SIGNAL));
             agreed && conn.replies.len() < WAITING_MAX
