@@ -50,15 +50,18 @@ pub trait Transact: Store {
     fn rollback(&mut self);
 }
 
+/// A staged value; none removes the key.
+type Staged = Option<Vec<u8>>;
+
 /// A store in memory. A clone is a copy of all of it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     committed: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Staged writes; none removes the key.
-    staged: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    staged: BTreeMap<Vec<u8>, Staged>,
     commits: u64,
     /// What stood staged under each key that was written since the mark, newest last; none: nothing.
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Option<Staged>)>,
     marked: bool,
 }
 

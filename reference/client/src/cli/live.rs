@@ -64,7 +64,7 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
                 Event::Refused { .. } | Event::Mismatch => return Ended::Refused(told(&event)),
                 Event::Disconnected if trouble.is_none() => trouble = Some(told(&event)),
                 Event::Rejected { .. } | Event::Forked { .. } => eprintln!("note: {}", plain(&told(&event))),
-                Event::Changed(_) | Event::Reset { .. } | Event::Disconnected => {}
+                Event::Changed(_) | Event::Reset { .. } | Event::Signal { .. } | Event::Disconnected => {}
             },
         }
     }
@@ -81,6 +81,7 @@ fn told(event: &Event) -> String {
         Event::Mismatch => "the server's fingerprint still differs after a fresh start; please report this".into(),
         Event::Reset { reason } => format!("the server sends everything again (reset {reason})"),
         Event::Refused { code, text } => format!("the server refused: {} ({text})", code.name()),
+        Event::Signal { from, payload } => format!("{from} sent a signal of {}", counted(payload.len() as u64, "byte")),
         Event::Disconnected => "the connection ended".into(),
     }
 }
