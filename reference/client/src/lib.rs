@@ -5,12 +5,14 @@
 //! | [`local`] | the replica without a network: durable writes, reads, status |
 //! | [`session`] | a task that owns a [`Local`] and keeps it in sync with a server |
 //! | [`address`] | where a server is, and what may be sent there |
+//! | [`framing`] | frames on a byte stream |
 //! | [`json`] | values as JSON, exactly |
 //! | [`text`] | text that a terminal cannot mistake for commands |
 //!
 //! The command line `syncline` is made of these alone.
 
 pub mod address;
+pub mod framing;
 pub mod json;
 pub mod local;
 pub mod session;
