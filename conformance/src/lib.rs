@@ -1,5 +1,6 @@
 //! The conformance suite: scenarios and vectors, and the harness that judges an implementation by them.
 
+mod access;
 pub mod adapter;
 pub mod cbor;
 pub mod checks;

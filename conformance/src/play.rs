@@ -121,6 +121,8 @@ impl World<'_> {
             Action::Partition(who, apart) => self.partition(who, *apart),
             Action::Stall(who, stalled) => self.stall(who, *stalled),
             Action::Crash(who, point) => self.crash(who.as_deref(), *point),
+            Action::Tokens(tokens) => self.tokens(tokens),
+            Action::Revoke(revoked) => self.revoke(revoked),
             Action::Restart(who) => self.crash(who.as_deref(), None),
             Action::Save(who, name) => self.save(who.as_deref(), name, false),
             Action::Load(who, name) => self.save(who.as_deref(), name, true),
@@ -181,10 +183,12 @@ impl World<'_> {
             }
             Action::Start(who, start) => self.call(if *start { "start" } else { "stop" }, json!({"peer": who})).map(drop),
             Action::Signals(who, to, payload) => self.signals(who, to, payload),
-            Action::Token(who, token) => {
+            Action::Token(who, token, options) => {
                 let token = crate::local::to_json(&value(token, &self.names)?);
-                self.call("token", json!({"peer": who, "token": token})).map(drop)
+                let expires = self.option(options, "expires")?.and_then(|item| item.as_u64());
+                self.call("token", json!({"peer": who, "token": token, "expires": expires})).map(drop)
             }
+            Action::Wipe { who, force, refused } => self.wipe(who, *force, *refused),
             Action::Wall(who, skew) => self.call("wall", json!({"peer": who, "skew": skew})).map(drop),
             _ => Err(Trouble::Script("this step is not for this role".to_owned())),
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] =
-    &["MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "SIGNAL"];
+    &["MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "ACCESS", "SIGNAL"];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];
 const REFERRING: &[&str] = &["rs", "scn", "vec", "md", "toml", "ts"];

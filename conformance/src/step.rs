@@ -68,7 +68,10 @@ pub enum Action {
     Dismiss(String, Expr),
     Start(String, bool),
     Signals(String, Expr, Expr),
-    Token(String, Expr),
+    Token(String, Expr, Options),
+    Wipe { who: String, force: bool, refused: bool },
+    Tokens(Expr),
+    Revoke(Expr),
     Wall(String, i64),
     Client(String, Options),
     Settle,
@@ -152,6 +155,8 @@ fn named(first: &str, cursor: &mut Cursor) -> Result<Action, String> {
             let skew = i64::try_from(number(cursor)?).map_err(|_| "too far off")?;
             Ok(Action::Wall(who, if minus { -skew } else { skew }))
         }
+        "tokens" => cursor.expr().map(Action::Tokens),
+        "revoke" => cursor.expr().map(Action::Revoke),
         who => told(who.to_owned(), cursor),
     }
 }
@@ -181,7 +186,8 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
             let to = cursor.expr()?;
             Ok(Action::Signals(who, to, cursor.expr()?))
         }
-        "token" => Ok(Action::Token(who, cursor.expr()?)),
+        "token" => Ok(Action::Token(who, cursor.expr()?, options(cursor)?)),
+        "wipe" => Ok(Action::Wipe { who, force: cursor.eat_word("force"), refused: cursor.eat_word("refused") }),
         "write" => {
             let (collection, id) = record(cursor)?;
             let first = (collection, id, Some(cursor.expr()?));

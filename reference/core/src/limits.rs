@@ -63,6 +63,10 @@ pub const MARK_QUIET_MS: u64 = 200;
 pub const RETAINED_CHANGES_MIN: usize = 1_024;
 /// Changes that may wait for a verdict.
 pub const PENDING_CHANGES_MAX: usize = 1_000_000;
+/// From a change of what a token grants to its effect on open connections, in milliseconds. (ACCESS-3, ACCESS-4)
+pub const REVOKE_MS_MAX: u64 = 5_000;
+/// How long before a token ends a new one is asked for, in milliseconds. (ACCESS-16)
+pub const TOKEN_REFRESH_MS: u64 = 60_000;
 /// Replicas that one space binds.
 pub const SPACE_REPLICAS_MAX: usize = 65_536;
 /// What a pushed change may need beyond its literal form.

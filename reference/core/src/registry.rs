@@ -100,6 +100,8 @@ codes! {
     CRITICAL_EXTENSION = 17, "critical-extension", Never;
     /// The space binds no more replicas.
     TOO_MANY_REPLICAS = 18, "too-many-replicas", Never;
+    /// The right to write came or went. (ACCESS-6)
+    RIGHTS_CHANGED = 19, "rights-changed", Change;
     /// (CLOCK-10)
     CLOCK = 32, "clock", Change;
     /// (MERGE-5)
@@ -116,6 +118,8 @@ codes! {
     DUPLICATE = 38, "duplicate", Never;
     /// (IDENT-20)
     SKIPPED = 39, "skipped", Never;
+    /// The space holds no more. (ACCESS-10)
+    QUOTA = 40, "quota", Never;
 }
 
 impl Code {
@@ -195,7 +199,7 @@ impl Profiles {
     /// The core and messages between replicas.
     pub const SIGNAL: Self = Self::one(12);
     /// All that this implementation offers and wants. (PROFILE-4)
-    pub const OFFERED: Self = Self::SIGNAL;
+    pub const OFFERED: Self = Self::ACCESS.and(Self::SIGNAL);
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)

@@ -8,7 +8,7 @@ use syncline::limits::SPACE_REPLICAS_MAX;
 use syncline::message::{Hello, Message, Open, decode_frame, encode_frame};
 use syncline::registry::Code;
 use syncline::registry::Profiles;
-use syncline::server::{ConnId, Grant, Input, Output, Server, ServerConfig};
+use syncline::server::{Access, ConnId, Grant, Input, Output, Right, Server, ServerConfig, Tokens};
 use syncline::store::{MemoryStore, Transact};
 
 const NOW: Now = Now { wall_ms: 1_700_000_000_000, mono_ms: 1_000 };
@@ -21,10 +21,11 @@ struct Talk {
 
 impl Talk {
     fn new(tokens: &[(&str, &[&str])]) -> Self {
-        let grant = |spaces: &[&str]| Grant { subject: "s".into(), spaces: Some(spaces.iter().map(ToString::to_string).collect()) };
+        let rights = |spaces: &[&str]| spaces.iter().map(|space| (space.to_string(), Right::Write)).collect();
+        let grant = |spaces: &[&str]| Grant { rights: rights(spaces), ..Grant::full("s") };
         let granted: BTreeMap<String, Grant> = tokens.iter().map(|(token, spaces)| (token.to_string(), grant(spaces))).collect();
-        let tokens = (!granted.is_empty()).then_some(granted);
-        let config = ServerConfig { tokens, ..ServerConfig::default() };
+        let access = if granted.is_empty() { Access::default() } else { Access::new(Tokens(granted)) };
+        let config = ServerConfig { access, ..ServerConfig::default() };
         Self { server: Server::new(config, Entropy::from_u64(1)), store: MemoryStore::default() }
     }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
 use syncline::limits;
-use syncline::server::Grant;
+use syncline::server::{Grant, Quota, Right, Rights};
+
+use crate::tokens::JwtConfig;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7747";
 const DEFAULT_DATA: &str = "./syncline-data";
@@ -23,7 +25,8 @@ pub struct Args {
     /// Folder of the store, made if missing [default: ./syncline-data]
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
-    /// A TOML file with the keys listen, data, tokens, allow_origins, create_spaces, log_format; flags override it
+    /// A TOML file with the keys listen, data, tokens, jwt, revoked, quota, allow_origins, create_spaces, log_format; flags
+    /// override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How to write the log on standard error [default: text]
@@ -52,8 +55,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of the store.
     pub data: PathBuf,
-    /// Who may come in; none: everyone.
+    /// Who may come in by a token of the file; none, and no `jwt`: everyone.
     pub tokens: Option<Vec<TokenEntry>>,
+    /// Who may come in by a JSON Web Token.
+    pub jwt: Option<JwtConfig>,
+    /// A TOML file of what is not let in any more: subjects, tokens (their ids) and replicas. Read again when it changes.
+    pub revoked: Option<PathBuf>,
+    /// What each space may hold.
+    pub quota: Quota,
     /// Origins of web pages that may connect, besides the server's own.
     pub allow_origins: Vec<String>,
     /// Whether opening an unknown space creates it.
@@ -70,8 +79,62 @@ pub struct TokenEntry {
     pub token: String,
     /// Who it stands for.
     pub subject: String,
-    /// The spaces it opens; none: all.
-    pub spaces: Option<Vec<String>>,
+    /// The spaces it opens; none: all, for writing.
+    pub spaces: Option<Spaces>,
+    /// When it ends, in Unix seconds; none: never.
+    pub expires: Option<u64>,
+    /// The name by which it can be revoked.
+    pub id: Option<String>,
+    /// Whether it may make spaces by opening them; by default it may.
+    pub creates: Option<bool>,
+    /// Whether it may administer the server.
+    #[serde(default)]
+    pub admin: bool,
+}
+
+/// The spaces of a token. A name that ends in `*` stands for all that begin so.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "allowed is a list of spaces, or a table of spaces with \"read\", \"write\" or \"none\"")]
+pub enum Spaces {
+    /// Reading and writing in these.
+    Writing(Vec<String>),
+    /// Each with its right.
+    Each(BTreeMap<String, String>),
+}
+
+impl Spaces {
+    fn names(&self) -> Vec<&String> {
+        match self {
+            Self::Writing(names) => names.iter().collect(),
+            Self::Each(rights) => rights.keys().collect(),
+        }
+    }
+
+    fn rights(&self) -> Rights {
+        match self {
+            Self::Writing(names) => names.iter().map(|name| (name.clone(), Right::Write)).collect(),
+            Self::Each(rights) => rights.iter().map(|(name, word)| (name.clone(), Right::from_word(word).unwrap_or(Right::None))).collect(),
+        }
+    }
+}
+
+impl TokenEntry {
+    /// A token that may do all but administer the server.
+    pub fn new(token: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self { token: token.into(), subject: subject.into(), spaces: None, expires: None, id: None, creates: None, admin: false }
+    }
+
+    fn grant(&self) -> Grant {
+        let full = Grant::full(&self.subject);
+        Grant {
+            rights: self.spaces.as_ref().map_or(full.rights, Spaces::rights),
+            creates: self.creates.unwrap_or(true),
+            admin: self.admin,
+            expires_ms: self.expires.map(|end| end.saturating_mul(1_000)),
+            token_id: self.id.clone(),
+            ..full
+        }
+    }
 }
 
 impl fmt::Debug for TokenEntry {
@@ -118,10 +181,20 @@ struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
     tokens: Option<Vec<TokenEntry>>,
+    jwt: Option<JwtConfig>,
+    revoked: Option<PathBuf>,
+    quota: Option<QuotaFile>,
     #[serde(default)]
     allow_origins: Vec<String>,
     create_spaces: Option<bool>,
     log_format: Option<LogFormat>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuotaFile {
+    records: Option<u64>,
+    bytes: Option<u64>,
 }
 
 impl Config {
@@ -131,6 +204,9 @@ impl Config {
             listen: DEFAULT_LISTEN.parse().expect("the constant is an address"),
             data: data.into(),
             tokens: None,
+            jwt: None,
+            revoked: None,
+            quota: Quota::default(),
             allow_origins: Vec::new(),
             create_spaces: true,
             log_format: LogFormat::default(),
@@ -154,21 +230,28 @@ impl Config {
             listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
             data: args.data.or(file.data).unwrap_or(defaults.data),
             tokens: file.tokens,
+            jwt: file.jwt,
+            revoked: file.revoked,
+            quota: file.quota.map_or(defaults.quota, |quota| Quota { records: quota.records, bytes: quota.bytes }),
             allow_origins: file.allow_origins,
             create_spaces: file.create_spaces.unwrap_or(defaults.create_spaces),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         };
-        if config.tokens.is_none() && !config.listen.ip().is_loopback() && !args.open {
+        if config.is_open() && !config.listen.ip().is_loopback() && !args.open {
             return Err(ConfigError::Exposed { listen: config.listen });
         }
         Ok(config)
     }
 
-    /// The tokens as the state machine wants them.
+    /// Whether everyone may come in.
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_none() && self.jwt.is_none()
+    }
+
+    /// The tokens of the file and what they grant.
     pub(crate) fn grants(&self) -> Option<BTreeMap<String, Grant>> {
-        let grant = |entry: &TokenEntry| Grant { subject: entry.subject.clone(), spaces: entry.spaces.clone() };
         let tokens = self.tokens.as_ref()?;
-        Some(tokens.iter().map(|entry| (entry.token.clone(), grant(entry))).collect())
+        Some(tokens.iter().map(|entry| (entry.token.clone(), entry.grant())).collect())
     }
 }
 
@@ -214,20 +297,26 @@ fn check(file: &File) -> Result<(), String> {
         if let Some(first) = tokens[..i].iter().position(|other| other.token == entry.token) {
             return Err(format!("tokens[{i}].token: the same as tokens[{first}].token; each may be given once"));
         }
-        if entry.subject.is_empty() {
-            return Err(format!("tokens[{i}].subject: found an empty name; allowed is any other"));
+        if entry.subject.is_empty() || entry.subject.chars().any(char::is_control) {
+            return Err(format!("tokens[{i}].subject: found an empty name or a control character; allowed is any other"));
         }
-        for (j, space) in entry.spaces.iter().flatten().enumerate() {
-            if !(1..=limits::SPACE_NAME_BYTES_MAX).contains(&space.len()) {
-                return Err(format!(
-                    "tokens[{i}].spaces[{j}]: found {} bytes; allowed are 1 to {}",
-                    space.len(),
-                    limits::SPACE_NAME_BYTES_MAX
-                ));
-            }
-        }
+        check_spaces(entry).map_err(|fault| format!("tokens[{i}].spaces{fault}"))?;
     }
     Ok(())
+}
+
+fn check_spaces(entry: &TokenEntry) -> Result<(), String> {
+    let Some(spaces) = &entry.spaces else { return Ok(()) };
+    for (j, space) in spaces.names().into_iter().enumerate() {
+        if !(1..=limits::SPACE_NAME_BYTES_MAX).contains(&space.len()) {
+            return Err(format!("[{j}]: found {} bytes; allowed are 1 to {}", space.len(), limits::SPACE_NAME_BYTES_MAX));
+        }
+    }
+    let Spaces::Each(rights) = spaces else { return Ok(()) };
+    match rights.iter().find(|(_, word)| Right::from_word(word).is_none()) {
+        Some((name, word)) => Err(format!(".\"{name}\": found \"{word}\"; allowed are read, write and none")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -277,6 +366,13 @@ mod tests {
             &[],
             &["tokens[1].token", "tokens[0]"],
         );
+        refused(
+            "tokens = [{token = 'hunter2', subject = 'a', spaces = {home = 'all'}}]",
+            &[],
+            &["tokens[0].spaces", "home", "all", "read"],
+        );
+        refused("tokens = [{token = 'hunter2', subject = 'a', spaces = 1}]", &[], &["a list of spaces", "a table"]);
+        refused("jwt = {key = 'k'}", &[], &["`key`", "`keys`"]);
         refused("", &["--listen", "7747"], &["--listen"]);
     }
 

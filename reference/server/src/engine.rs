@@ -17,7 +17,7 @@ use bytes::Bytes;
 use syncline::clock::Now;
 use syncline::message::{self, Message};
 use syncline::registry::Profiles;
-use syncline::server::{ConnId, Input, Output, Server};
+use syncline::server::{Access, ConnId, Input, Output, Server};
 use syncline::store::{StoreError, Transact};
 use syncline_store::SqliteStore;
 use tokio::runtime::Handle;
@@ -50,6 +50,8 @@ enum Event {
     HungUp(ConnId),
     /// The last batch is written.
     Room(ConnId),
+    /// Who may come in has changed.
+    Access(Access),
     Drain,
 }
 
@@ -129,6 +131,10 @@ impl Engine {
 
     pub(crate) async fn hung_up(&self, id: ConnId) {
         self.tell(Event::HungUp(id)).await;
+    }
+
+    pub(crate) async fn access(&self, access: Access) {
+        self.tell(Event::Access(access)).await;
     }
 
     pub(crate) async fn drain(&self) {
@@ -239,6 +245,10 @@ impl Core {
                     seat.room = true;
                     self.due.insert(id);
                 }
+            }
+            Event::Access(access) => {
+                self.server.set_access(access);
+                self.handle(now, Input::Recheck);
             }
             Event::Drain => {
                 self.drain_until_ms = Some(now.mono_ms + DRAIN_WAIT_MS);

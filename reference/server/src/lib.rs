@@ -12,6 +12,8 @@ pub mod config;
 mod engine;
 mod gate;
 mod socket;
+pub mod tokens;
+mod watch;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -33,6 +35,7 @@ use tracing::{info, warn};
 pub use config::Config;
 use engine::Engine;
 use gate::Gate;
+use watch::Watch;
 
 /// The file in the data folder.
 const STORE_FILE: &str = "syncline.db";
@@ -60,6 +63,9 @@ pub enum ServeError {
         /// What the system said.
         reason: std::io::Error,
     },
+    /// A file that says who may come in cannot be used.
+    #[error("{0}")]
+    Access(String),
     /// The store was not opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -98,11 +104,13 @@ pub async fn bind(config: Config) -> Result<Bound, ServeError> {
     let store = open_store(config.data.clone())?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(ServeError::Entropy)?;
-    let settings = ServerConfig { tokens: config.grants(), create_spaces: config.create_spaces, ..ServerConfig::default() };
+    let watch = Watch::new(&config).map_err(ServeError::Access)?;
+    let settings =
+        ServerConfig { access: watch.access(), quota: config.quota, create_spaces: config.create_spaces, ..ServerConfig::default() };
     let server = Server::new(settings, Entropy::new(seed));
     let (engine, stopped) = Engine::start(server, store).map_err(ServeError::Thread)?;
-    let gate = Gate::new(address, config.tokens.is_none(), config.allow_origins);
-    Ok(Bound { listener, address, gate: Arc::new(gate), engine, stopped })
+    let gate = Gate::new(address, config.is_open(), config.allow_origins);
+    Ok(Bound { listener, address, gate: Arc::new(gate), watch, engine, stopped })
 }
 
 fn open_store(folder: PathBuf) -> Result<SqliteStore, ServeError> {
@@ -115,6 +123,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     gate: Arc<Gate>,
+    watch: Watch,
     engine: Engine,
     stopped: oneshot::Receiver<()>,
 }
@@ -130,11 +139,12 @@ impl Bound {
     /// # Errors
     /// The engine stopped for another reason.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, address, gate, engine, mut stopped } = self;
+        let Self { listener, address, gate, watch, engine, mut stopped } = self;
         info!(%address, "listening");
         tokio::select! {
             () = shutdown => {}
             () = accept(&listener, &gate, &engine) => {}
+            () = watch.run(engine.clone()) => {}
             _ = &mut stopped => return Err(ServeError::Engine),
         }
         drop(listener);

@@ -1,5 +1,6 @@
 //! The reference's adapter: the core on a memory store, driven by JSON lines (conformance/README.md, The adapter).
 
+mod access;
 mod peer;
 mod states;
 mod values;

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use syncline::client::{self, Client, ClientConfig, Event, WriteError};
+use syncline::client::{self, Client, ClientConfig, Event, Wiped, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
-use syncline::server::{self, ConnId, Grant, Server, ServerConfig};
+use syncline::server::{self, Access, ConnId, Server, ServerConfig};
 use syncline::store::{MemoryStore, StoreError, Transact};
 
 use crate::Answer;
+use crate::access;
 use crate::values::{hex, unhex, view, write_rows};
 
 /// What a peer is opened with.
@@ -22,7 +23,7 @@ pub struct Setup {
 
 #[derive(Clone)]
 enum Kind {
-    Server { tokens: Option<BTreeMap<String, Grant>> },
+    Server { access: Access },
     Client { space: String, token: Option<String> },
 }
 
@@ -31,12 +32,7 @@ impl Setup {
     pub fn read(command: &Value) -> Result<Self, String> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let kind = match command["role"].as_str() {
-            Some("server") => {
-                let grant = |subject: &Value| Grant { subject: text(subject).unwrap_or_default(), spaces: None };
-                let tokens =
-                    command["tokens"].as_object().map(|map| map.iter().map(|(token, subject)| (token.clone(), grant(subject))).collect());
-                Kind::Server { tokens }
-            }
+            Some("server") => Kind::Server { access: access::tokens(&command["tokens"])? },
             Some("client") => Kind::Client { space: text(&command["space"]).ok_or("`space` is missing")?, token: text(&command["token"]) },
             _ => return Err("`role` is neither server nor client".to_owned()),
         };
@@ -176,7 +172,7 @@ impl Peer {
 
     fn local(&mut self, verb: &str, command: &Value, now: u64, lines: &mut Vec<Value>) -> Answer {
         let at = self.now(now);
-        let Core::Client { client, .. } = &mut self.core else { return Err(format!("a server knows no {verb}")) };
+        let Core::Client { client, .. } = &mut self.core else { return self.administer(verb, command, now, lines) };
         match verb {
             "start" => self.tell(now, client::Input::Start, lines)?,
             "stop" => self.tell(now, client::Input::Stop, lines)?,
@@ -209,16 +205,46 @@ impl Peer {
                 self.commit(lines)?;
             }
             "token" => {
+                let given = command["token"].as_str().map(str::to_owned);
+                client.set_token(at, given.clone(), command["expires"].as_u64());
                 if let Kind::Client { token, .. } = &mut self.setup.kind {
-                    *token = command["token"].as_str().map(str::to_owned);
+                    *token = given;
                 }
-                // New credentials come with a new session on the same store.
-                let store = self.store.clone();
-                self.reopen(store, now)?;
                 self.tell(now, client::Input::Start, lines)?;
             }
+            "wipe" => return self.wipe(command["force"] == true, now),
             _ => return Err(format!("no such verb: {verb}")),
         }
+        Ok(json!({}))
+    }
+
+    /// Removes all that a client holds; it begins anew on the empty store, and does not start.
+    fn wipe(&mut self, force: bool, now: u64) -> Answer {
+        let Core::Client { client, .. } = &mut self.core else { return Err("it is no client".to_owned()) };
+        match client.wipe(&mut self.store, force).map_err(told)? {
+            Wiped::Refused { unsent } => Ok(json!({"refused": format!("{unsent} changes have no verdict"), "unsent": unsent})),
+            Wiped::Done { lost } => {
+                self.store.commit().map_err(told)?;
+                let store = self.store.clone();
+                self.reopen(store, now)?;
+                Ok(json!({"lost": lost}))
+            }
+        }
+    }
+
+    /// What the operator of a server does.
+    fn administer(&mut self, verb: &str, command: &Value, now: u64, lines: &mut Vec<Value>) -> Answer {
+        let Kind::Server { access } = &mut self.setup.kind else { return Err("it is no server".to_owned()) };
+        match verb {
+            "tokens" => *access = Access { revoked: access.revoked.clone(), ..access::tokens(&command["tokens"])? },
+            "revoke" => *access = access::revoked(access, command)?,
+            _ => return Err(format!("a server knows no {verb}")),
+        }
+        let access = access.clone();
+        if let Core::Server { server, .. } = &mut self.core {
+            server.set_access(access);
+        }
+        self.serve(now, server::Input::Recheck, lines)?;
         Ok(json!({}))
     }
 
@@ -307,8 +333,8 @@ impl Peer {
 fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result<Core, String> {
     let entropy = Entropy::from_u64(setup.seed.wrapping_mul(1_000_003).wrapping_add(opened));
     Ok(match &setup.kind {
-        Kind::Server { tokens } => {
-            let config = ServerConfig { tokens: tokens.clone(), ..ServerConfig::default() };
+        Kind::Server { access } => {
+            let config = ServerConfig { access: access.clone(), ..ServerConfig::default() };
             Core::Server { server: Box::new(Server::new(config, entropy)), conns: BTreeMap::new() }
         }
         Kind::Client { space, token } => {
@@ -330,6 +356,7 @@ fn status(client: &Client, store: &MemoryStore) -> Answer {
         "history": status.cursor.as_ref().map(|cursor| hex(&cursor.history.0)),
         "pending": status.pending,
         "rejected": status.rejected,
+        "may_write": status.may_write,
         "fingerprint": hex(&status.fingerprint),
         "offset": status.clock_offset_ms,
     }))
@@ -346,6 +373,8 @@ fn told_event(peer: &str, event: &Event) -> Value {
         Event::Refused { code, .. } => json!({"event": "refused", "code": code.0, "class": code.class().code()}),
         Event::Signal { from, payload } => json!({"event": "signal", "from": hex(&from.0), "payload": {"$bytes": hex(payload)}}),
         Event::Disconnected => json!({"event": "disconnected"}),
+        Event::Rights { write } => json!({"event": "rights", "write": write}),
+        Event::TokenWanted => json!({"event": "token-wanted"}),
     };
     line["peer"] = json!(peer);
     line

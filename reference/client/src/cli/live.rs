@@ -63,7 +63,10 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
                 Event::InSync => return Ended::InSync,
                 Event::Refused { .. } | Event::Mismatch => return Ended::Refused(told(&event)),
                 Event::Disconnected if trouble.is_none() => trouble = Some(told(&event)),
-                Event::Rejected { .. } | Event::Forked { .. } => eprintln!("note: {}", plain(&told(&event))),
+                Event::Rights { write: false } => trouble = Some(told(&event)),
+                Event::Rejected { .. } | Event::Forked { .. } | Event::TokenWanted | Event::Rights { .. } => {
+                    eprintln!("note: {}", plain(&told(&event)))
+                }
                 Event::Changed(_) | Event::Reset { .. } | Event::Signal { .. } | Event::Disconnected => {}
             },
         }
@@ -83,6 +86,9 @@ fn told(event: &Event) -> String {
         Event::Refused { code, text } => format!("the server refused: {} ({text})", code.name()),
         Event::Signal { from, payload } => format!("{from} sent a signal of {}", counted(payload.len() as u64, "byte")),
         Event::Disconnected => "the connection ended".into(),
+        Event::Rights { write: true } => "the token allows writing again".into(),
+        Event::Rights { write: false } => "the token allows reading only; changes wait for the right to write".into(),
+        Event::TokenWanted => "the token ends soon; a new one is wanted".into(),
     }
 }
 

@@ -9,6 +9,7 @@
 //!   └──never, stop────┴──wake-up── Waiting ◀──hang-up, errors──────────┘
 //! ```
 
+mod access;
 mod outbox;
 mod session;
 mod write;
@@ -23,9 +24,11 @@ use crate::registry::{Class, Code, Profiles};
 use crate::space::{Space, View};
 use crate::store::{Store, StoreError};
 use crate::{limits, server::VERSION};
+use access::Access;
 use outbox::Outbox;
 use session::Session;
 
+pub use access::Wiped;
 pub use outbox::Rejection;
 pub use write::{Refusal, Write, WriteError};
 
@@ -114,6 +117,13 @@ pub enum Event {
     },
     /// The connection is gone; another attempt follows.
     Disconnected,
+    /// The token allows writing from now on, or no more; what is written meanwhile waits. (ACCESS-12)
+    Rights {
+        /// Whether changes are pushed.
+        write: bool,
+    },
+    /// The token ends soon; a new one is wanted. (ACCESS-16)
+    TokenWanted,
 }
 
 /// How things stand.
@@ -135,6 +145,8 @@ pub struct Status {
     pub rejected: u64,
     /// The fingerprint of base.
     pub fingerprint: [u8; 16],
+    /// Whether the token allows writing, as far as the server said. (ACCESS-12)
+    pub may_write: bool,
     /// The estimated offset of the server's clock from the device's, in milliseconds.
     pub clock_offset_ms: i64,
 }
@@ -161,6 +173,7 @@ pub struct Client {
     limits: Vec<(u64, u64)>,
     /// The profiles agreed on this connection.
     agreed: Profiles,
+    access: Access,
     state: State,
     outputs: VecDeque<Output>,
     /// Connection attempts since the last mark. (SESS-10)
@@ -198,6 +211,7 @@ impl Client {
             base: outbox::base(),
             limits: Vec::new(),
             agreed: Profiles::CORE,
+            access: Access::default(),
             config,
             entropy,
             outbox,
@@ -270,11 +284,6 @@ impl Client {
         true
     }
 
-    /// New credentials, for the next connection.
-    pub fn set_token(&mut self, token: Option<String>) {
-        self.config.token = token;
-    }
-
     /// How things stand.
     pub fn status(&self, store: &dyn Store) -> Result<Status, StoreError> {
         Ok(Status {
@@ -286,6 +295,7 @@ impl Client {
             pending: self.outbox.pending_count(),
             rejected: outbox::rejections(store)?.len() as u64,
             fingerprint: self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire(),
+            may_write: self.may_write(),
             clock_offset_ms: self.clock.offset_ms(),
         })
     }
@@ -355,6 +365,7 @@ impl Client {
         self.channel = 0;
         self.agreed = Profiles::CORE;
         self.ping = None;
+        self.access.sent();
         let hello =
             Hello { versions: vec![VERSION], profiles: self.config.profiles.codes(), limits: Vec::new(), token: self.config.token.clone() };
         self.send(now, 0, &[Message::Hello(hello)], 0);
@@ -465,6 +476,7 @@ impl Client {
         self.outbox.note_clock(&self.clock);
         self.outbox.save(store)?;
         self.open(now);
+        self.renew(now);
         Ok(())
     }
 
@@ -502,6 +514,9 @@ impl Client {
     }
 
     fn tick(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        if !matches!(self.state, State::Idle) {
+            self.want_token(now);
+        }
         match &self.state {
             State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(),
             State::Idle | State::Waiting { .. } | State::Connecting => {}
@@ -534,7 +549,8 @@ impl Client {
 
     fn wake(&mut self) {
         let at = match &self.state {
-            State::Idle | State::Connecting => return,
+            State::Idle => return,
+            State::Connecting => u64::MAX,
             State::Waiting { until_ms } => *until_ms,
             State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
             State::AwaitOpened { .. } | State::Streaming(_) => {
@@ -543,6 +559,10 @@ impl Client {
                 [self.deadline_ms(), reset].into_iter().flatten().fold(ping, u64::min)
             }
         };
-        self.outputs.push_back(Output::WakeAt(at));
+        // ACCESS-16
+        let at = self.access.refresh_ms().map_or(at, |due| due.min(at));
+        if at < u64::MAX {
+            self.outputs.push_back(Output::WakeAt(at));
+        }
     }
 }

@@ -282,6 +282,11 @@ pub(super) fn dismiss(store: &mut dyn Store, number: u64) -> Result<(), StoreErr
     store.delete(&rejection_key(number))
 }
 
+/// Removes all that a client keeps. (ACCESS-18)
+pub(super) fn wipe(store: &mut dyn Store) -> Result<(), StoreError> {
+    store.delete_range(&[], &[0xff])
+}
+
 /// The client's base.
 pub(super) fn base() -> Space {
     Space::new(b"b")

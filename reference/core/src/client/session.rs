@@ -93,6 +93,7 @@ impl Client {
         let chain = self.compare(store, &opened)?;
         let reset = opened.reset != Reset::NONE;
         self.head = Some(opened.position);
+        self.note_rights(opened.rights);
         self.state = State::Streaming(Session {
             base_ms: opened.base_ms,
             history: opened.history,
@@ -153,13 +154,15 @@ impl Client {
         }
     }
 
-    /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6)
+    /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6, ACCESS-12)
     pub(super) fn push(&mut self, now: Now) {
         let window_changes = self.limit(6, limits::PUSH_WINDOW_CHANGES);
         let window_bytes = self.limit(7, limits::PUSH_WINDOW_BYTES);
         let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
+        let may_write = self.access.may_write();
         let State::Streaming(session) = &mut self.state else { return };
-        if session.forked {
+        // ACCESS-12
+        if session.forked || !may_write {
             return;
         }
         let mut under_way: usize = session.in_flight.iter().map(|(_, bytes)| bytes).sum();

@@ -3,12 +3,12 @@
 use super::judge::{self, Judged};
 use super::log::{self, HistoryStart, Log, Verdict};
 use super::stream::{self, Channel, Hosted, TailEntry};
-use super::{ConnId, Failure, Grant, Server, refuse, unexpected};
+use super::{ConnId, Failure, Grant, Right, Server, refuse, unexpected};
 use crate::change::Cursor;
 use crate::clock::{History, Now};
 use crate::limits;
 use crate::message::{Ack, Message, Open, Opened, Push};
-use crate::registry::{Code, DURABILITY_STORED, Reset};
+use crate::registry::{Code, DURABILITY_STORED, Profiles, Reset};
 use crate::store::{Store, StoreError};
 
 impl Server {
@@ -29,10 +29,19 @@ impl Server {
         if conn.channels.len() >= limits::CHANNELS_MAX {
             return refuse(channel, Code::TOO_MANY_CHANNELS, Some(limits::CHANNELS_MAX as u64), "too many channels");
         }
-        if grant.spaces.as_ref().is_some_and(|spaces| !spaces.contains(&open.space)) {
+        let agreed = conn.agreed();
+        let right = grant.rights.of(&open.space);
+        // SEC-5
+        if right == Right::None {
             return refuse(channel, Code::FORBIDDEN, None, "the token does not open this space");
         }
-        let Some(number) = self.host(now, store, &open.space)? else {
+        // ACCESS-7
+        if self.config.access.revoked.replicas.contains(&open.replica) {
+            return refuse(channel, Code::FORBIDDEN, None, "the replica was revoked");
+        }
+        // ACCESS-9
+        let creates = grant.creates && right == Right::Write;
+        let Some(number) = self.host(now, store, &open.space, creates)? else {
             return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
         };
         let space = &self.spaces[&number];
@@ -64,7 +73,7 @@ impl Server {
             link: settled.link,
             base_ms: space.history.base_ms,
             reset,
-            rights: None,
+            rights: agreed.has(Profiles::ACCESS).then(|| right.code()),
         };
         // SYNC-25: outcomes travel in states only.
         let catching = reset != Reset::NONE || settled.seq > open.settled;
@@ -75,6 +84,7 @@ impl Server {
             Channel {
                 space: number,
                 replica: open.replica,
+                right,
                 sent: start,
                 settled: open.settled,
                 catching,
@@ -100,13 +110,13 @@ impl Server {
     }
 
     /// The number of the space, loaded and with a history of this run. (SYNC-2)
-    fn host(&mut self, now: Now, store: &mut dyn Store, name: &str) -> Result<Option<u64>, StoreError> {
+    fn host(&mut self, now: Now, store: &mut dyn Store, name: &str, creates: bool) -> Result<Option<u64>, StoreError> {
         if let Some(number) = self.numbers.get(name) {
             return Ok(Some(*number));
         }
         let number = match log::find_space(store, name)? {
             Some(number) => number,
-            None if self.config.create_spaces => log::create_space(store, name)?,
+            None if creates && self.config.create_spaces && !log::is_deleted(store, name)? => log::create_space(store, name)?,
             None => return Ok(None),
         };
         let log = Log::new(name, number);
@@ -152,13 +162,17 @@ impl Server {
 
     fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, push: Push) -> Result<(), Failure> {
         let channel = &self.conns[&id].channels[&number];
+        // ACCESS-1
+        if channel.right < Right::Write {
+            return refuse(number, Code::FORBIDDEN, None, "the token does not allow writing in this space");
+        }
         let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
         self.touch(space_number);
         for item in push.items {
             let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
             let log = space.log.clone();
             let base_ms = space.history.base_ms;
-            match judge::judge(&log, store, replica, item, now.wall_ms)? {
+            match judge::judge(&log, store, replica, item, self.config.quota, now.wall_ms)? {
                 Judged::Settled { position, seq, verdict, change } => {
                     let body = stream::body(position, replica, seq, verdict, change, base_ms);
                     space.push(TailEntry { position, author: replica, seq, verdict, body }, now.mono_ms);

@@ -1,6 +1,7 @@
 //! The verdict on one pushed change: a function of the log before it and the server's clock. Spec 6, 9 and 10.
 
 use super::log::{Entry, Log, Verdict};
+use super::quota::{Quota, only_deletes};
 use crate::change::{Change, Origin, Payload, Pushed};
 use crate::clock::Replica;
 use crate::hash::Link;
@@ -20,7 +21,14 @@ pub(super) enum Judged {
 }
 
 /// Judges what `author` pushed and, where it is the next seq, appends and applies it in the open transaction. (IDENT-7)
-pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: Pushed, now_ms: u64) -> Result<Judged, StoreError> {
+pub(super) fn judge(
+    log: &Log,
+    store: &mut dyn Store,
+    author: Replica,
+    pushed: Pushed,
+    quota: Quota,
+    now_ms: u64,
+) -> Result<Judged, StoreError> {
     let (seq, hash) = match &pushed {
         Pushed::Change { change, .. } => (change.seq, change.hash()),
         Pushed::Skip { seq, hash } => (*seq, *hash),
@@ -41,7 +49,13 @@ pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: P
         // IDENT-20: the chain goes on through a skip.
         return settle(log, store, author, seq, link, None, Verdict::rejected(Code::SKIPPED, None));
     };
-    let verdict = verdict(log, store, &name(author, seq, link), &change, (bytes, value_bytes_max), now_ms)?;
+    let mut verdict = verdict(log, store, &name(author, seq, link), &change, (bytes, value_bytes_max), now_ms)?;
+    // ACCESS-10
+    if verdict == Verdict::ACCEPTED && quota != Quota::default() && !only_deletes(&change) {
+        let usage = log.usage(store)?;
+        let after = usage.after(log, store, &change, change.literal().len())?;
+        verdict = usage.broken(after, quota).map_or(verdict, |bound| Verdict::rejected(Code::QUOTA, Some(bound)));
+    }
     settle(log, store, author, seq, link, Some(change), verdict)
 }
 
@@ -118,6 +132,9 @@ fn settle(
     if let Some(change) = &change
         && verdict == Verdict::ACCEPTED
     {
+        let bytes = entry.literal.as_ref().map_or(0, Vec::len);
+        let usage = log.usage(store)?.after(log, store, change, bytes)?;
+        log.put_usage(store, usage)?;
         log.cells().apply(store, author, change, position)?;
     }
     Ok(Judged::Settled { position, seq, verdict, change })

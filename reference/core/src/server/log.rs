@@ -6,12 +6,14 @@
 //! |---|---|
 //! | `p` | the head |
 //! | `n` | how many replicas are bound |
+//! | `u` | how many records show, and how many bytes the accepted changes have |
 //! | `h` number | history and its first position |
 //! | `l` position | an entry: author, seq, code, detail, the literal change or nothing |
 //! | `r` replica | subject, last seq, link |
 //! | `q` replica seq | position, link, code, detail |
 //! | `o` replica seq link | the code under which this origin was settled |
 
+use super::quota::Usage;
 use crate::change::{Change, Origin, read_fixed};
 use crate::clock::{History, Replica};
 use crate::codec::{CodecError, Reader, Writer};
@@ -98,7 +100,17 @@ pub(super) fn create_space(store: &mut dyn Store, name: &str) -> Result<u64, Sto
     Ok(number)
 }
 
+/// Whether the operator deleted a space of this name. (ACCESS-8)
+pub(super) fn is_deleted(store: &dyn Store, name: &str) -> Result<bool, StoreError> {
+    Ok(store.get(&deleted_key(name))?.is_some())
+}
+
 impl Log {
+    /// The name of the space.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn new(name: &str, number: u64) -> Self {
         let mut prefix = b"S".to_vec();
         prefix.extend(number.to_be_bytes());
@@ -155,6 +167,26 @@ impl Log {
     pub fn replica_count(&self, store: &dyn Store) -> Result<u64, StoreError> {
         let stored = store.get(&self.key(b'n'))?;
         stored.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)
+    }
+
+    /// What the space holds of what a quota bounds.
+    pub fn usage(&self, store: &dyn Store) -> Result<Usage, StoreError> {
+        let Some(bytes) = store.get(&self.key(b'u'))? else { return Ok(Usage::default()) };
+        let mut r = Reader::new(&bytes);
+        let mut read = || -> Result<Usage, CodecError> {
+            r.array()?;
+            Ok(Usage { records: r.uint()?, bytes: r.uint()? })
+        };
+        read().map_err(damaged)
+    }
+
+    /// Keeps what the space holds.
+    pub fn put_usage(&self, store: &mut dyn Store, usage: Usage) -> Result<(), StoreError> {
+        let mut w = Writer::default();
+        w.array(2);
+        w.uint(usage.records);
+        w.uint(usage.bytes);
+        store.put(&self.key(b'u'), &w.finish())
     }
 
     /// The replica's settled changes after `seq`, at positions up to `position`, at most `limit`.
@@ -255,6 +287,12 @@ pub(super) fn entry_change(entry: &Entry) -> Result<Option<Change>, StoreError> 
 
 fn space_name_key(name: &str) -> Vec<u8> {
     let mut key = b"N".to_vec();
+    escape(&mut key, name);
+    key
+}
+
+fn deleted_key(name: &str) -> Vec<u8> {
+    let mut key = b"D".to_vec();
     escape(&mut key, name);
     key
 }

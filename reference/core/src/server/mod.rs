@@ -9,9 +9,11 @@
 //! AwaitHello ──hello──▶ Open ──error, bye, hang-up──▶ gone
 //! ```
 
+mod access;
 mod channel;
 mod judge;
 mod log;
+mod quota;
 mod signal;
 mod stream;
 mod timers;
@@ -25,9 +27,13 @@ use crate::limits;
 use crate::message::{ErrorMessage, Hello, Message, Welcome, decode_frame, encode_frame};
 use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
+use access::Granted;
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
 use timers::Timers;
+
+pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
+pub use quota::{Quota, Usage};
 
 /// The protocol version this server speaks.
 pub const VERSION: u64 = 1;
@@ -40,26 +46,19 @@ const RETRY_MS: u64 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// Who a token speaks for, and what it may open. (SESS-5, IDENT-9)
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grant {
-    /// The subject that replicas are bound to.
-    pub subject: String,
-    /// The spaces it may open; none: all.
-    pub spaces: Option<Vec<String>>,
-}
-
 /// What an operator sets.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Tokens and what they grant; none: everyone may open everything.
-    pub tokens: Option<BTreeMap<String, Grant>>,
+    /// Who may come in, and what they may do.
+    pub access: Access,
     /// Recent changes kept in memory for each space. 0: every reader is served by states.
     pub tail_changes_max: usize,
     /// Whether opening an unknown space creates it.
     pub create_spaces: bool,
     /// Bytes of one part of a catch-up.
     pub part_bytes_max: usize,
+    /// What each space may hold. (ACCESS-10)
+    pub quota: Quota,
     /// The profiles it offers. (SESS-4)
     pub profiles: Profiles,
 }
@@ -67,10 +66,11 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            tokens: None,
+            access: Access::default(),
             tail_changes_max: 1_024,
             create_spaces: true,
             part_bytes_max: limits::PART_BYTES_MAX,
+            quota: Quota::default(),
             profiles: Profiles::OFFERED,
         }
     }
@@ -91,6 +91,8 @@ pub enum Input<'a> {
     HungUp(ConnId),
     /// Time passed.
     Tick,
+    /// Who may come in was set anew: every connection is judged by it. (ACCESS-4)
+    Recheck,
     /// The server is about to stop; clients come back after up to `wait_ms`.
     Drain {
         /// Milliseconds that clients spread their return over.
@@ -113,7 +115,7 @@ enum Phase {
         until_ms: u64,
     },
     Open {
-        grant: Grant,
+        granted: Granted,
         profiles: Profiles,
     },
     /// An error or a bye is queued; what arrives is ignored. (SESS-9)
@@ -131,6 +133,16 @@ struct Conn {
     sent_ms: u64,
     pings: u64,
     close_polled: bool,
+}
+
+impl Conn {
+    /// The profiles agreed, so far the core.
+    fn agreed(&self) -> Profiles {
+        match self.phase {
+            Phase::Open { profiles, .. } => profiles,
+            _ => Profiles::CORE,
+        }
+    }
 }
 
 /// The server. One instance serves one store on one thread.
@@ -208,6 +220,7 @@ impl Server {
             Input::NotBinary(id) => self.fail(id, Code::MALFORMED, None, "frames are binary messages"),
             Input::HungUp(id) => self.forget(id),
             Input::Tick => self.tick(now),
+            Input::Recheck => self.recheck(now),
             Input::Drain { wait_ms } => self.drain(wait_ms),
         }
         Ok(())
@@ -253,6 +266,7 @@ impl Server {
 
     /// What the connection is to be given next. Call only when it can take a frame: nothing is queued for it here.
     pub fn poll(&mut self, now: Now, store: &dyn Store, id: ConnId) -> Result<Option<Output>, StoreError> {
+        self.end_if_expired(now, id);
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(None) };
         if let Some(frame) = conn.replies.pop_front() {
             conn.sent_ms = now.mono_ms;
@@ -287,9 +301,12 @@ impl Server {
     }
 
     fn wakes<'a>(&'a self, conn: &'a Conn) -> impl Iterator<Item = u64> + 'a {
-        let own = match conn.phase {
-            Phase::AwaitHello { until_ms } => Some(until_ms),
-            Phase::Open { .. } => Some((conn.sent_ms + limits::PING_INTERVAL_MS).min(conn.heard_ms + limits::SILENCE_TIMEOUT_MS)),
+        let own = match &conn.phase {
+            Phase::AwaitHello { until_ms } => Some(*until_ms),
+            Phase::Open { granted, .. } => {
+                let silence = (conn.sent_ms + limits::PING_INTERVAL_MS).min(conn.heard_ms + limits::SILENCE_TIMEOUT_MS);
+                Some(granted.ends_ms.map_or(silence, |end| end.min(silence)))
+            }
             Phase::Closing => None,
         };
         let marks = conn.channels.values().filter_map(|channel| self.spaces.get(&channel.space)?.mark_due_ms(channel));
@@ -321,9 +338,11 @@ impl Server {
     fn tick(&mut self, now: Now) {
         for id in self.timers.take_due(now.mono_ms) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
-            match conn.phase {
+            match &conn.phase {
+                // ACCESS-3
+                Phase::Open { granted, .. } if granted.has_ended(now) => self.end_if_expired(now, id),
                 // SESS-3
-                Phase::AwaitHello { until_ms } if until_ms <= now.mono_ms => self.fail_silent(id),
+                Phase::AwaitHello { until_ms } if *until_ms <= now.mono_ms => self.fail_silent(id),
                 // SESS-8
                 Phase::Open { .. } if conn.heard_ms + limits::SILENCE_TIMEOUT_MS <= now.mono_ms => self.fail_silent(id),
                 // SESS-7
@@ -453,6 +472,8 @@ impl Server {
     }
 
     fn frame(&mut self, now: Now, store: &mut dyn Store, id: ConnId, bytes: &[u8]) -> Result<(), StoreError> {
+        // ACCESS-2, ACCESS-3
+        self.end_if_expired(now, id);
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         if matches!(conn.phase, Phase::Closing) {
             return Ok(());
@@ -462,10 +483,7 @@ impl Server {
         if bytes.len() > limits::FRAME_BYTES_MAX {
             return self.handle(now, store, Input::TooLarge(id));
         }
-        let profiles = match conn.phase {
-            Phase::Open { profiles, .. } => profiles,
-            _ => Profiles::CORE,
-        };
+        let profiles = conn.agreed();
         let frame = match decode_frame(bytes, profiles, |number| self.base_ms(id, number)) {
             Ok(frame) => frame,
             Err(error) => {
@@ -513,8 +531,9 @@ impl Server {
                 self.close(id);
                 Ok(())
             }
-            (Phase::Open { grant, .. }, 1.., Message::Open(open)) => {
-                let grant = grant.clone();
+            (Phase::Open { .. }, 0, Message::Auth { token }) => self.auth(now, id, token),
+            (Phase::Open { granted, .. }, 1.., Message::Open(open)) => {
+                let grant = granted.grant.clone();
                 self.open(now, store, id, channel, open, &grant)
             }
             (Phase::Open { .. }, 1.., message) => self.on_channel(now, store, id, channel, message),
@@ -529,16 +548,12 @@ impl Server {
             return refuse(0, Code::VERSION, Some(VERSION), "no version in common");
         }
         // SESS-5
-        let grant = match (&self.config.tokens, hello.token) {
-            (None, _) => Some(Grant::default()),
-            (Some(tokens), Some(token)) => tokens.get(&token).cloned(),
-            (Some(_), None) => None,
-        };
+        let grant = self.config.access.grant(hello.token.as_deref(), now.wall_ms);
         let Some(grant) = grant else { return refuse(0, Code::UNAUTHORIZED, None, "the token is missing or unknown") };
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         // SESS-4
         let agreed = Profiles::from_codes(&hello.profiles).common(self.config.profiles);
-        conn.phase = Phase::Open { grant, profiles: agreed };
+        conn.phase = Phase::Open { granted: Granted::new(grant, hello.token, now), profiles: agreed };
         let profiles = agreed.codes().into_iter().filter(|code| hello.profiles.contains(code)).collect();
         let welcome = Welcome { version: VERSION, profiles, limits: limits::ADVERTISED.to_vec(), time_ms: now.wall_ms };
         self.reply(id, 0, &Message::Welcome(welcome), 0);

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::ConnId;
 use super::log::{HistoryStart, Log, Verdict};
 use super::signal::Budget;
+use super::{ConnId, Right};
 use crate::change::RecordName;
 use crate::clock::Replica;
 use crate::codec::Writer;
@@ -64,6 +64,8 @@ pub(super) struct Hosted {
 pub(super) struct Channel {
     pub space: u64,
     pub replica: Replica,
+    /// What the token allowed when it was opened. (ACCESS-6)
+    pub right: Right,
     /// Up to where everything was sent.
     pub sent: u64,
     /// The last own seq whose verdict the client has from `open` or an outcome.

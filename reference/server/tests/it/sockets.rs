@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use syncline::message::Message;
 use syncline::registry::Code;
-use syncline_server::config::TokenEntry;
+use syncline_server::config::{Spaces, TokenEntry};
 use syncline_server::{Config, bind};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -129,7 +129,7 @@ async fn a_frame_above_the_limit_is_refused_and_disturbs_nobody() {
 
 #[tokio::test]
 async fn only_a_known_token_is_welcomed() {
-    let token = TokenEntry { token: "open sesame".to_owned(), subject: "alice".to_owned(), spaces: Some(vec!["home".to_owned()]) };
+    let token = TokenEntry { spaces: Some(Spaces::Writing(vec!["home".to_owned()])), ..TokenEntry::new("open sesame", "alice") };
     let server = serve(|config| config.tokens = Some(vec![token])).await;
     for token in [None, Some("open says me")] {
         let mut mallory = Peer::connect(server.address).await;

@@ -1,0 +1,40 @@
+//! Steps about who may do what, and about what an operator does.
+
+use serde_json::{Map, Value, json};
+
+use crate::cbor::Item;
+use crate::edn::{Expr, hex};
+use crate::local::to_json;
+use crate::pattern::value;
+use crate::trouble::Trouble;
+use crate::world::World;
+
+impl World<'_> {
+    /// The server's tokens are these from now on.
+    pub(crate) fn tokens(&mut self, tokens: &Expr) -> Result<(), Trouble> {
+        let tokens = to_json(&value(tokens, &self.names)?);
+        self.call("tokens", json!({"peer": "server", "tokens": tokens})).map(drop)
+    }
+
+    /// This is all that the server does not let in any more.
+    pub(crate) fn revoke(&mut self, revoked: &Expr) -> Result<(), Trouble> {
+        let mut fields = Map::from_iter([("peer".to_owned(), json!("server"))]);
+        if let Item::Map(pairs) = value(revoked, &self.names)? {
+            for (name, list) in pairs {
+                let shown = |item: &Item| if let Item::Bytes(bytes) = item { json!(hex(bytes)) } else { to_json(item) };
+                fields.insert(name.as_text().unwrap_or_default().to_owned(), list.items().iter().map(shown).collect());
+            }
+        }
+        self.call("revoke", Value::Object(fields)).map(drop)
+    }
+
+    /// The application asks a client to forget all that it holds.
+    pub(crate) fn wipe(&mut self, who: &str, force: bool, refused: bool) -> Result<(), Trouble> {
+        let reply = self.call("wipe", json!({"peer": who, "force": force}))?;
+        match (reply.get("refused").and_then(Value::as_str), refused) {
+            (None, true) => Err(Trouble::fault("a refusal", "the store was wiped")),
+            (Some(why), false) => Err(Trouble::fault("the store to be wiped", format!("refused: {why}"))),
+            _ => Ok(()),
+        }
+    }
+}
