@@ -76,6 +76,7 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
 /// An event in words.
 fn told(event: &Event) -> String {
     match event {
+        Event::Changed(names) if names.is_empty() => "many records changed; list them again".into(),
         Event::Changed(names) => format!("{} changed", counted(names.len() as u64, "record")),
         Event::Rejected { seq, code } => format!("change {seq} was rejected: {}", code.name()),
         Event::Forked { lost: 0 } => "this store was a copy, or lost its end; it took a new replica id".into(),
@@ -108,7 +109,7 @@ pub fn watch(global: &Global, collection: Option<String>) -> Result<(), Failure>
 async fn show_changes(global: &Global, session: &mut Session, collection: Option<&str>) -> Result<(), Failure> {
     while let Some(notice) = session.next().await {
         match notice {
-            Notice::Event(Event::Changed(names)) => {
+            Notice::Event(Event::Changed(names)) if !names.is_empty() => {
                 for name in names.into_iter().filter(|name| collection.is_none_or(|wanted| name.collection == wanted)) {
                     show_change(global, session, name).await?;
                 }

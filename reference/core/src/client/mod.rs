@@ -12,6 +12,7 @@
 mod access;
 mod outbox;
 mod session;
+mod staging;
 mod write;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -27,6 +28,7 @@ use crate::{limits, server::VERSION};
 use access::Access;
 use outbox::Outbox;
 use session::Session;
+use staging::Staging;
 
 pub use access::Wiped;
 pub use outbox::Rejection;
@@ -78,7 +80,7 @@ pub enum Output {
 /// What the application is told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The views of these records may have changed.
+    /// The views of these records may have changed; any view where none is named.
     Changed(Vec<RecordName>),
     /// A change was rejected and rolled back; `rejections` holds it. (IDENT-22)
     Rejected {
@@ -169,6 +171,8 @@ pub struct Client {
     clock: Clock,
     outbox: Outbox,
     base: Space,
+    /// What is kept of a catch-up under way; nothing of it is in base. (SYNC-13)
+    staging: Option<Staging>,
     /// What the server advertised last. (LIMIT-6)
     limits: Vec<(u64, u64)>,
     /// The profiles agreed on this connection.
@@ -209,6 +213,7 @@ impl Client {
         Ok(Self {
             clock: Clock::new(outbox.identity.reading, outbox.identity.offset_ms),
             base: outbox::base(),
+            staging: Staging::load(store)?,
             limits: Vec::new(),
             agreed: Profiles::CORE,
             access: Access::default(),
@@ -331,7 +336,7 @@ impl Client {
     fn is_in_sync(&self) -> bool {
         let State::Streaming(session) = &self.state else { return false };
         let position = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
-        session.is_quiet() && self.outbox.is_settled() && self.verified.is_some() && self.verified == position
+        session.is_quiet() && self.staging.is_none() && self.outbox.is_settled() && self.verified.is_some() && self.verified == position
     }
 
     fn tell_in_sync(&mut self) {

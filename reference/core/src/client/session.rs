@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::outbox::{self, Pending};
+use super::staging::Staging;
 use super::{Client, Event, REOPENS_MAX, State};
 use crate::change::{Change, Cursor, RecordName};
 use crate::clock::{History, Now};
@@ -18,8 +19,6 @@ pub(super) struct Session {
     history: History,
     /// Base is replaced whole at the end of the catch-up. (SYNC-15)
     reset: bool,
-    /// The parts of an incomplete catch-up; nothing of them is in base. (SYNC-13)
-    staged: Option<Staged>,
     /// The chain differs from the server's: nothing is pushed before a fresh id is taken. (IDENT-12)
     forked: bool,
     /// The last seq pushed here.
@@ -31,22 +30,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Whether no catch-up is under way.
+    /// Whether no reset is under way and the chain is the server's.
     pub fn is_quiet(&self) -> bool {
-        self.staged.is_none() && !self.reset && !self.forked
+        !self.reset && !self.forked
     }
 
     /// When a verdict is overdue. (SESS-14)
     pub fn verdict_due_ms(&self) -> Option<u64> {
         (!self.in_flight.is_empty()).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
     }
-}
-
-/// The parts of an incomplete catch-up, and the position they reach.
-#[derive(Debug, Default)]
-struct Staged {
-    items: Vec<Item>,
-    to: u64,
 }
 
 /// How the server's view of the chain compares with the client's own. (IDENT-11)
@@ -70,11 +62,27 @@ impl Client {
             space: identity.space.clone(),
             replica: identity.replica,
             settled: identity.settled.0,
-            cursor: identity.cursor.clone(),
+            cursor: self.resumed_from(),
             collections: None,
             known: None,
         };
         self.send(now, self.channel, &[Message::Open(open)], 0);
+    }
+
+    /// The cursor to open with: that of base, or how far the catch-up under way is kept. (SYNC-16, SYNC-27)
+    fn resumed_from(&self) -> Option<Cursor> {
+        let cursor = self.outbox.identity.cursor.clone();
+        let Some(staging) = &self.staging else { return cursor };
+        let position = if staging.resets { 0 } else { cursor.map_or(0, |cursor| cursor.position) };
+        Some(Cursor { position, history: staging.history, staged: Some(staging.to) })
+    }
+
+    /// Forgets what is kept of a catch-up under way. (SYNC-31)
+    fn drop_staging(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if self.staging.take().is_some() {
+            Staging::clear(store)?;
+        }
+        Ok(())
     }
 
     /// Ends the channel and opens the space again; gives the connection up when that did not help. (SESS-21)
@@ -91,20 +99,24 @@ impl Client {
     pub(super) fn opened(&mut self, now: Now, store: &mut dyn Store, opened: Opened) -> Result<(), StoreError> {
         let settled = self.outbox.identity.settled.0;
         let chain = self.compare(store, &opened)?;
-        let reset = opened.reset != Reset::NONE;
+        let told = opened.reset != Reset::NONE;
+        if told {
+            self.drop_staging(store)?;
+        }
+        // SYNC-30: a resumed reset is one still.
+        let reset = told || self.staging.as_ref().is_some_and(|staging| staging.resets);
         self.head = Some(opened.position);
         self.note_rights(opened.rights);
         self.state = State::Streaming(Session {
             base_ms: opened.base_ms,
             history: opened.history,
             reset,
-            staged: None,
             forked: false,
             pushed: opened.last_seq.min(self.outbox.identity.last.0),
             in_flight: VecDeque::new(),
             quiet_since_ms: now.mono_ms,
         });
-        if reset && self.outbox.identity.cursor.is_some() {
+        if told && self.outbox.identity.cursor.is_some() {
             self.event(Event::Reset { reason: opened.reset });
         }
         match chain {
@@ -142,6 +154,8 @@ impl Client {
 
     /// The same, without a word on the present channel.
     pub(super) fn take_fresh_id(&mut self, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
+        // SYNC-31: the outcomes in it are of another replica.
+        self.drop_staging(store)?;
         let lost = self.outbox.remint(store, &mut self.entropy, retained_after)?;
         self.event(Event::Forked { lost });
         Ok(())
@@ -230,7 +244,7 @@ impl Client {
 
     /// Whether `position` is the one after the cursor and no catch-up is under way. (SESS-20)
     fn is_next(&mut self, position: u64) -> bool {
-        let quiet = self.session().is_quiet();
+        let quiet = self.staging.is_none() && self.session().is_quiet();
         quiet && self.outbox.identity.cursor.as_ref().is_some_and(|cursor| cursor.position + 1 == position)
     }
 
@@ -344,28 +358,39 @@ impl Client {
     fn on_states(&mut self, now: Now, store: &mut dyn Store, states: States) -> Result<bool, StoreError> {
         let reached = self.outbox.identity.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let session = self.session();
-        let reached = if session.reset { 0 } else { reached };
-        let staged = session.staged.get_or_insert_default();
+        let (history, reset) = (session.history, session.reset);
+        let reached = if reset { 0 } else { reached };
+        let reached = self.staging.as_ref().map_or(reached, |staging| staging.to);
         // SESS-21: parts only go forward.
-        if states.history != session.history || states.to < staged.to.max(reached) {
+        if states.history != history || states.to < reached {
             return Ok(false);
         }
-        staged.items.extend(states.items);
-        staged.to = states.to;
         self.head = self.head.max(Some(states.to));
         if !states.last {
+            let staging = Staging::keep(store, self.staging.take(), reset, states)?;
+            self.staging = Some(staging);
             return Ok(true);
         }
-        let session = self.session();
-        let items = session.staged.take().unwrap_or_default().items;
-        let reset = std::mem::take(&mut session.reset);
         if reset {
             // SYNC-15
+            self.session().reset = false;
             self.base.clear(store)?;
         }
         let mut changed = Vec::new();
         let mut outcomes = Vec::new();
-        for item in items {
+        let staging = self.staging.take();
+        for number in staging.iter().flat_map(Staging::parts) {
+            for item in Staging::items(store, number)? {
+                self.take_item(now, store, item, states.to, &mut changed, &mut outcomes)?;
+            }
+            changed.sort();
+            changed.dedup();
+            changed.truncate(CHANGED_NAMES_MAX + 1);
+        }
+        if staging.is_some() {
+            Staging::clear(store)?;
+        }
+        for item in states.items {
             self.take_item(now, store, item, states.to, &mut changed, &mut outcomes)?;
         }
         self.move_cursor(store, states.to)?;
@@ -373,6 +398,9 @@ impl Client {
         self.outbox.save(store)?;
         changed.sort();
         changed.dedup();
+        if changed.len() > CHANGED_NAMES_MAX {
+            changed.clear();
+        }
         self.event(Event::Changed(changed));
         if self.session().forked {
             self.remint(now, store, None)?;
@@ -436,7 +464,8 @@ impl Client {
         if mark.position < cursor.position {
             return Ok(true);
         }
-        if mark.position > cursor.position || !self.session().is_quiet() || mark.history != self.session().history {
+        if mark.position > cursor.position || self.staging.is_some() || !self.session().is_quiet() || mark.history != self.session().history
+        {
             return Ok(false);
         }
         if let Some(position) = mark.backed_up {
@@ -466,6 +495,7 @@ impl Client {
     }
 
     fn forget_cursor(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.drop_staging(store)?;
         self.mismatched = false;
         self.reset_ms = Some(now.mono_ms);
         self.outbox.identity.cursor = None;
@@ -487,6 +517,8 @@ impl Client {
     }
 }
 
+/// Records that one event names; it names none where more changed.
+const CHANGED_NAMES_MAX: usize = 4_096;
 /// Bytes of changes in one push frame.
 const PUSH_FRAME_BYTES: usize = 64 * 1024;
 

@@ -317,7 +317,8 @@ impl Fields<'_, '_> {
         }
         let items = expect_items(self.r, 2..=3)?;
         let (position, history) = (self.r.uint()?, self.history()?);
-        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
+        // SYNC-32
+        let staged = if items == 3 { Some(self.within(position..=u64::MAX, "a staged position from the cursor's on")?) } else { None };
         Ok(Some(Cursor { position, history, staged }))
     }
 

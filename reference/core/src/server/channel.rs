@@ -63,7 +63,8 @@ impl Server {
         };
         let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
         let start = match (&open.cursor, reset) {
-            (Some(cursor), Reset::NONE) => cursor.position,
+            // SYNC-28
+            (Some(cursor), Reset::NONE) => cursor.staged.unwrap_or(cursor.position),
             _ => 0,
         };
         let opened = Opened {
@@ -76,7 +77,10 @@ impl Server {
             rights: agreed.has(Profiles::ACCESS).then(|| right.code()),
         };
         // SYNC-25: outcomes travel in states only.
-        let catching = reset != Reset::NONE || settled.seq > open.settled;
+        let resumed = reset == Reset::NONE && open.cursor.as_ref().is_some_and(|cursor| cursor.staged.is_some());
+        let catching = reset != Reset::NONE || resumed || settled.seq > open.settled;
+        // SYNC-11: the outcomes up to the staged position were in the parts that the client keeps.
+        let told = if resumed { space.log.settled_by(store, open.replica, (open.settled, settled.seq), start)? } else { open.settled };
         self.touch(number);
         self.attach(
             id,
@@ -86,7 +90,7 @@ impl Server {
                 replica: open.replica,
                 right,
                 sent: start,
-                settled: open.settled,
+                settled: told,
                 catching,
                 marked: None,
                 signals: Default::default(),
@@ -196,12 +200,13 @@ impl Server {
     }
 }
 
-/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4)
+/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4, SYNC-29)
 fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) -> u64 {
     let Some(cursor) = cursor else { return Reset::NO_CURSOR };
     let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
     let last = histories.get(at + 1).map_or(head, |next| next.first);
-    match cursor.position {
+    // SYNC-29
+    match cursor.staged.unwrap_or(cursor.position) {
         position if position > last => Reset::FUTURE,
         _ => Reset::NONE,
     }

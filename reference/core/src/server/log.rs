@@ -204,6 +204,20 @@ impl Log {
         store.get(&key)?.map(|bytes| read_settled_change(&key, &bytes)).transpose()
     }
 
+    /// The last of the replica's settled changes from `from` to `last` that has a position up to `position`, or `from`.
+    pub fn settled_by(&self, store: &dyn Store, replica: Replica, (from, last): (u64, u64), position: u64) -> Result<u64, StoreError> {
+        let (mut low, mut high) = (from, last.max(from));
+        // Positions rise with seqs.
+        while low < high {
+            let middle = high - (high - low) / 2;
+            match self.settled_change(store, replica, middle)? {
+                Some(settled) if settled.position <= position => low = middle,
+                _ => high = middle - 1,
+            }
+        }
+        Ok(low)
+    }
+
     /// The replica's link at a settled seq, 0 included.
     pub fn link_at(&self, store: &dyn Store, replica: Replica, seq: u64) -> Result<Option<Link>, StoreError> {
         if seq == 0 {

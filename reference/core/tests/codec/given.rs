@@ -182,7 +182,10 @@ fn connection_message() -> impl Strategy<Value = Message> {
 }
 
 fn space_message() -> impl Strategy<Value = Message> {
-    let cursor = (uint(), history(), option::of(uint())).prop_map(|(position, history, staged)| Cursor { position, history, staged });
+    let cursor = (uint(), history(), option::of(uint())).prop_map(|(position, history, staged)| {
+        // SYNC-32
+        Cursor { position, history, staged: staged.map(|staged: u64| staged.max(position)) }
+    });
     prop_oneof![
         (name(), replica(), uint(), option::of(cursor)).prop_map(|(space, replica, settled, cursor)| Message::Open(Open {
             space,
