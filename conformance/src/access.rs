@@ -28,6 +28,41 @@ impl World<'_> {
         self.call("revoke", Value::Object(fields)).map(drop)
     }
 
+    /// Each space may hold this much from now on.
+    pub(crate) fn quota(&mut self, bounds: &Expr) -> Result<(), Trouble> {
+        let mut fields = to_json(&value(bounds, &self.names)?);
+        fields["peer"] = json!("server");
+        self.call("quota", fields).map(drop)
+    }
+
+    /// The operator purges a record of the scenario's space.
+    pub(crate) fn purge(&mut self, collection: &str, id: &str) -> Result<(), Trouble> {
+        let space = to_json(&self.names["space"]);
+        self.call("purge", json!({"peer": "server", "space": space, "record": [collection, id]})).map(drop)
+    }
+
+    /// The operator makes or deletes a space.
+    pub(crate) fn space_step(&mut self, verb: &str, space: &Expr) -> Result<(), Trouble> {
+        let space = to_json(&value(space, &self.names)?);
+        let reply = self.call(verb, json!({"peer": "server", "space": space}))?;
+        if reply.get("done") == Some(&Value::Bool(true)) {
+            Ok(())
+        } else {
+            Err(Trouble::fault(format!("{verb} {space}"), "nothing was done"))
+        }
+    }
+
+    /// Whether the server keeps this text or these bytes anywhere.
+    pub(crate) fn stores(&mut self, bytes: &Expr, wanted: bool) -> Result<(), Trouble> {
+        let sought = match value(bytes, &self.names)? {
+            Item::Bytes(bytes) => bytes,
+            item => item.as_text().ok_or("a text or bytes are needed".to_owned())?.as_bytes().to_vec(),
+        };
+        let found = self.call("stores", json!({"peer": "server", "bytes": hex(&sought)}))?.get("found") == Some(&Value::Bool(true));
+        let say = |found: bool| if found { "the server keeps it" } else { "the server does not keep it" };
+        if found == wanted { Ok(()) } else { Err(Trouble::fault(say(wanted), say(found))) }
+    }
+
     /// The application asks a client to forget all that it holds.
     pub(crate) fn wipe(&mut self, who: &str, force: bool, refused: bool) -> Result<(), Trouble> {
         let reply = self.call("wipe", json!({"peer": who, "force": force}))?;

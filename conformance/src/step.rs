@@ -72,6 +72,10 @@ pub enum Action {
     Wipe { who: String, force: bool, refused: bool },
     Tokens(Expr),
     Revoke(Expr),
+    Quota(Expr),
+    Purge(String, String),
+    Space(&'static str, Expr),
+    Stores(Expr, bool),
     Wall(String, i64),
     Client(String, Options),
     Settle,
@@ -157,6 +161,12 @@ fn named(first: &str, cursor: &mut Cursor) -> Result<Action, String> {
         }
         "tokens" => cursor.expr().map(Action::Tokens),
         "revoke" => cursor.expr().map(Action::Revoke),
+        "quota" => cursor.expr().map(Action::Quota),
+        "purge" => record(cursor).map(|(collection, id)| Action::Purge(collection, id)),
+        "drop" => cursor.expr().map(|space| Action::Space("drop", space)),
+        "make" => cursor.expr().map(|space| Action::Space("make", space)),
+        "stored" => cursor.expr().map(|bytes| Action::Stores(bytes, true)),
+        "forgotten" => cursor.expr().map(|bytes| Action::Stores(bytes, false)),
         who => told(who.to_owned(), cursor),
     }
 }

@@ -64,6 +64,15 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Moves all that is committed into the file and empties the write-ahead log, so that nothing deleted is left in it.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn scrub(&mut self) -> Result<(), StoreError> {
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        emptied.map_err(|error| self.error(&error))
+    }
+
     /// Runs a statement that writes, in the open transaction or a new one.
     fn write(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
         self.begin()?;

@@ -111,6 +111,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_WAIT)?;
     // Exclusive before the first access: the lock is taken then and kept. It goes with the process, however that ends.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // What is deleted is overwritten: a purge or a wipe leaves nothing in the file.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use syncline::change::RecordName;
 use syncline::client::{self, Client, ClientConfig, Event, Wiped, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
-use syncline::server::{self, Access, ConnId, Server, ServerConfig};
-use syncline::store::{MemoryStore, StoreError, Transact};
+use syncline::server::{self, Access, ConnId, Quota, Server, ServerConfig};
+use syncline::store::{MemoryStore, Store, StoreError, Transact};
 
 use crate::Answer;
 use crate::access;
@@ -23,7 +24,7 @@ pub struct Setup {
 
 #[derive(Clone)]
 enum Kind {
-    Server { access: Access },
+    Server { access: Access, quota: Quota },
     Client { space: String, token: Option<String> },
 }
 
@@ -32,7 +33,7 @@ impl Setup {
     pub fn read(command: &Value) -> Result<Self, String> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let kind = match command["role"].as_str() {
-            Some("server") => Kind::Server { access: access::tokens(&command["tokens"])? },
+            Some("server") => Kind::Server { access: access::tokens(&command["tokens"])?, quota: Quota::default() },
             Some("client") => Kind::Client { space: text(&command["space"]).ok_or("`space` is missing")?, token: text(&command["token"]) },
             _ => return Err("`role` is neither server nor client".to_owned()),
         };
@@ -234,7 +235,32 @@ impl Peer {
 
     /// What the operator of a server does.
     fn administer(&mut self, verb: &str, command: &Value, now: u64, lines: &mut Vec<Value>) -> Answer {
-        let Kind::Server { access } = &mut self.setup.kind else { return Err("it is no server".to_owned()) };
+        let text = |name: &str| command[name].as_str().unwrap_or_default();
+        let named = |at: usize| command["record"][at].as_str().unwrap_or_default().to_owned();
+        let (at, record) = (Now { wall_ms: now, mono_ms: now }, RecordName { collection: named(0), id: named(1) });
+        if let Core::Server { server, .. } = &mut self.core {
+            let done = match verb {
+                "purge" => server.purge(at, &mut self.store, text("space"), &record).map(|held| json!({"held": held})),
+                "make" => server.make_space(&mut self.store, text("space")).map(|made| json!({"done": made})),
+                "drop" => server.delete_space(&mut self.store, text("space")).map(|gone| json!({"done": gone})),
+                "quota" => {
+                    let set = Quota { records: command["records"].as_u64(), bytes: command["bytes"].as_u64() };
+                    server.set_quota(set);
+                    if let Kind::Server { quota, .. } = &mut self.setup.kind {
+                        *quota = set;
+                    }
+                    Ok(json!({}))
+                }
+                "stores" => Ok(json!({"found": stores(&self.store, &unhex(text("bytes"))?)?})),
+                _ => Ok(Value::Null),
+            };
+            let done = done.map_err(told)?;
+            if done != Value::Null {
+                self.commit_and_poll(now, lines)?;
+                return Ok(done);
+            }
+        }
+        let Kind::Server { access, .. } = &mut self.setup.kind else { return Err("it is no server".to_owned()) };
         match verb {
             "tokens" => *access = Access { revoked: access.revoked.clone(), ..access::tokens(&command["tokens"])? },
             "revoke" => *access = access::revoked(access, command)?,
@@ -285,6 +311,12 @@ impl Peer {
         let at = self.now(now);
         let Core::Server { server, .. } = &mut self.core else { return Err("it is no server".to_owned()) };
         server.handle(at, &mut self.store, input).map_err(told)?;
+        self.commit_and_poll(now, lines)
+    }
+
+    /// Makes durable what a server staged, and sends what it led to.
+    fn commit_and_poll(&mut self, now: u64, lines: &mut Vec<Value>) -> Result<(), String> {
+        let at = self.now(now);
         if !self.commit(lines)? {
             return Ok(());
         }
@@ -333,8 +365,8 @@ impl Peer {
 fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result<Core, String> {
     let entropy = Entropy::from_u64(setup.seed.wrapping_mul(1_000_003).wrapping_add(opened));
     Ok(match &setup.kind {
-        Kind::Server { access } => {
-            let config = ServerConfig { access: access.clone(), ..ServerConfig::default() };
+        Kind::Server { access, quota } => {
+            let config = ServerConfig { access: access.clone(), quota: *quota, ..ServerConfig::default() };
             Core::Server { server: Box::new(Server::new(config, entropy)), conns: BTreeMap::new() }
         }
         Kind::Client { space, token } => {
@@ -378,6 +410,13 @@ fn told_event(peer: &str, event: &Event) -> Value {
     };
     line["peer"] = json!(peer);
     line
+}
+
+/// Whether these bytes stand anywhere in what a peer keeps.
+fn stores(store: &MemoryStore, bytes: &[u8]) -> Result<bool, String> {
+    let all = store.scan(&[], &[0xff], usize::MAX).map_err(told)?;
+    let held = |text: &[u8]| text.windows(bytes.len().max(1)).any(|window| window == bytes);
+    Ok(all.iter().any(|(key, value)| held(key) || held(value)))
 }
 
 fn told(error: StoreError) -> String {

@@ -114,7 +114,7 @@ impl Server {
     }
 
     /// The number of the space, loaded and with a history of this run. (SYNC-2)
-    fn host(&mut self, now: Now, store: &mut dyn Store, name: &str, creates: bool) -> Result<Option<u64>, StoreError> {
+    pub(super) fn host(&mut self, now: Now, store: &mut dyn Store, name: &str, creates: bool) -> Result<Option<u64>, StoreError> {
         if let Some(number) = self.numbers.get(name) {
             return Ok(Some(*number));
         }

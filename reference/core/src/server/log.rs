@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `p` | the head |
 //! | `n` | how many replicas are bound |
+//! | `a` | the replica that the server writes as |
 //! | `u` | how many records show, and how many bytes the accepted changes have |
 //! | `h` number | history and its first position |
 //! | `l` position | an entry: author, seq, code, detail, the literal change or nothing |
@@ -14,12 +15,12 @@
 //! | `o` replica seq link | the code under which this origin was settled |
 
 use super::quota::Usage;
-use crate::change::{Change, Origin, read_fixed};
+use crate::change::{Change, Origin, RecordName, read_fixed};
 use crate::clock::{History, Replica};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::hash::{Link, start_link};
 use crate::registry::Code;
-use crate::space::{Space, after_prefix, escape};
+use crate::space::{Space, after_prefix, escape, unescape};
 use crate::store::{Store, StoreError};
 
 /// One space's log. Holds keys only; what it says is in the store.
@@ -100,6 +101,29 @@ pub(super) fn create_space(store: &mut dyn Store, name: &str) -> Result<u64, Sto
     Ok(number)
 }
 
+/// Every space's name and number, in the order of the names.
+pub(super) fn space_names(store: &dyn Store) -> Result<Vec<(String, u64)>, StoreError> {
+    let rows = store.scan(b"N", &after_prefix(b"N"), usize::MAX)?;
+    let read = |(key, bytes): &(Vec<u8>, Vec<u8>)| {
+        let (name, _) = unescape(&key[1..]).ok_or_else(|| StoreError("the name of a space is damaged".to_owned()))?;
+        Ok((name, Reader::new(bytes).uint().map_err(damaged)?))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Removes all of a space, and remembers that it was deleted. (ACCESS-8)
+pub(super) fn delete_space(store: &mut dyn Store, name: &str, number: u64) -> Result<(), StoreError> {
+    let all = Log::new(name, number).prefix;
+    store.delete_range(&all, &after_prefix(&all))?;
+    store.delete(&space_name_key(name))?;
+    store.put(&deleted_key(name), &[])
+}
+
+/// Forgets that a space of this name was deleted.
+pub(super) fn undelete_space(store: &mut dyn Store, name: &str) -> Result<(), StoreError> {
+    store.delete(&deleted_key(name))
+}
+
 /// Whether the operator deleted a space of this name. (ACCESS-8)
 pub(super) fn is_deleted(store: &dyn Store, name: &str) -> Result<bool, StoreError> {
     Ok(store.get(&deleted_key(name))?.is_some())
@@ -167,6 +191,42 @@ impl Log {
     pub fn replica_count(&self, store: &dyn Store) -> Result<u64, StoreError> {
         let stored = store.get(&self.key(b'n'))?;
         stored.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)
+    }
+
+    /// The replica that the server writes as, where it did.
+    pub fn operator(&self, store: &dyn Store) -> Result<Option<Replica>, StoreError> {
+        let stored = store.get(&self.key(b'a'))?;
+        let read = |bytes: Vec<u8>| bytes.try_into().map(Replica).map_err(|_| StoreError("the server's own replica is damaged".to_owned()));
+        stored.map(read).transpose()
+    }
+
+    /// Takes the replica that the server writes as.
+    pub fn bind_operator(&self, store: &mut dyn Store, replica: Replica, subject: &str) -> Result<Replica, StoreError> {
+        self.bind(store, replica, subject)?;
+        store.put(&self.key(b'a'), &replica.0)?;
+        Ok(replica)
+    }
+
+    /// Drops what the entries hold of a record's values; gives how many held some. (ACCESS-19)
+    pub fn redact(&self, store: &mut dyn Store, record: &RecordName) -> Result<u64, StoreError> {
+        let (mut position, mut held) = (0, 0);
+        let mut usage = self.usage(store)?;
+        loop {
+            let page = self.entries_after(store, position, REDACT_PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            position = *last;
+            for (at, entry) in page {
+                let Some(redacted) = without(&entry, record)? else { continue };
+                let bytes = |entry: &Entry| entry.literal.as_ref().map_or(0, |literal| literal.len() as u64);
+                if entry.verdict == Verdict::ACCEPTED {
+                    usage.bytes = (usage.bytes + bytes(&redacted)).saturating_sub(bytes(&entry));
+                }
+                store.put(&self.entry_key(at), &entry_bytes(&redacted))?;
+                held += 1;
+            }
+        }
+        self.put_usage(store, usage)?;
+        Ok(held)
     }
 
     /// What the space holds of what a quota bounds.
@@ -291,6 +351,19 @@ impl Log {
     fn origin_key(&self, origin: &Origin) -> Vec<u8> {
         [self.replica_key(b'o', origin.replica).as_slice(), &origin.seq.to_be_bytes(), &origin.link.0].concat()
     }
+}
+
+/// Entries read in one call to the store.
+const REDACT_PAGE: usize = 256;
+
+/// The entry without the values of a record, where it holds some. Its link is kept apart, and stays.
+fn without(entry: &Entry, record: &RecordName) -> Result<Option<Entry>, StoreError> {
+    let Some(mut change) = entry_change(entry)? else { return Ok(None) };
+    let rows = change.rows.iter_mut().filter(|row| row.record == *record && !row.ops.is_empty());
+    if rows.map(|row| row.ops.clear()).count() == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Entry { literal: Some(change.literal()), ..entry.clone() }))
 }
 
 /// The change of an entry.

@@ -10,6 +10,7 @@
 //! ```
 
 mod access;
+mod admin;
 mod channel;
 mod judge;
 mod log;
@@ -33,6 +34,7 @@ use stream::{Channel, Hosted};
 use timers::Timers;
 
 pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
+pub use admin::SpaceInfo;
 pub use quota::{Quota, Usage};
 
 /// The protocol version this server speaks.

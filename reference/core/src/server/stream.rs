@@ -111,6 +111,12 @@ impl Hosted {
         }
     }
 
+    /// Forgets the recent entries; whoever has not read them is served by states.
+    pub fn forget_tail(&mut self) {
+        self.tail.clear();
+        self.tail_bytes = 0;
+    }
+
     /// What the open transaction appended after the position is gone.
     pub fn roll_back_to(&mut self, position: u64) {
         while self.tail.back().is_some_and(|entry| entry.position > position) {

@@ -85,7 +85,7 @@ pub(crate) fn escape(key: &mut Vec<u8>, name: &str) {
     key.extend([0, 1]);
 }
 
-fn unescape(bytes: &[u8]) -> Option<(String, &[u8])> {
+pub(crate) fn unescape(bytes: &[u8]) -> Option<(String, &[u8])> {
     let mut name = Vec::new();
     let mut at = 0;
     loop {

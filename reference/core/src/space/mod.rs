@@ -26,7 +26,7 @@ use cells::{cell_bytes, life_bytes, read_cell, read_life};
 use fingerprint::Digests;
 
 pub use apply::{Minted, sum_of};
-pub(crate) use keys::{after_prefix, escape};
+pub(crate) use keys::{after_prefix, escape, unescape};
 pub use view::{Fields, Shown, View};
 
 /// A record's life and the position that last raised it; life 0 is absent.
