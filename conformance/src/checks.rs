@@ -30,6 +30,7 @@ pub mod code {
     pub const MARK: u64 = 10;
     pub const PING: u64 = 11;
     pub const ERROR: u64 = 13;
+    pub const PRESENCE: u64 = 18;
     pub const VOID: u64 = 21;
 }
 

@@ -11,6 +11,9 @@ use crate::trouble::Trouble;
 use crate::world::{Never, Sut, World};
 
 const SETTLE_MS: u64 = 300_000;
+/// How long a presence holds where a step does not say.
+const PRESENCE_MS: u64 = 30_000;
+const PRESENT_STEP_MS: u64 = 500;
 
 impl World<'_> {
     /// Opens a peer that the implementation plays, and starts it where it is a client.
@@ -110,6 +113,33 @@ impl World<'_> {
         let rows = reply.get("rejections").and_then(Value::as_array).cloned().unwrap_or_default();
         let found = Item::Array(rows.iter().map(|row| Item::Array(vec![number(row, "seq"), number(row, "code")])).collect());
         matches(pattern, &found, &mut self.names).map_err(|_| Trouble::fault(print_expr(pattern), print(&found)))
+    }
+
+    /// The application sets what a client tells of itself; null takes it back.
+    pub(crate) fn presence(&mut self, who: &str, payload: &Expr, ttl: Option<&Expr>, refused: bool) -> Result<(), Trouble> {
+        let payload = value(payload, &self.names)?;
+        let ttl = ttl.map(|ttl| value(ttl, &self.names)).transpose()?.and_then(|ttl| ttl.as_u64()).unwrap_or(PRESENCE_MS);
+        let reply = self.call("present", json!({"peer": who, "payload": payload.as_bytes().map(hex), "ttl": ttl}))?;
+        match (reply.get("refused"), refused) {
+            (None, true) => Err(Trouble::fault("a refusal", "the presence was taken")),
+            (Some(why), false) => Err(Trouble::fault("the presence to be taken", format!("refused: {}", why.as_str().unwrap_or("")))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whom a client knows to be there; time passes until they are those.
+    pub(crate) fn present(&mut self, who: &str, pattern: &Expr) -> Result<(), Trouble> {
+        let end = self.now() + crate::wire::PATIENCE_MS;
+        loop {
+            let reply = self.call("presence", json!({"peer": who}))?;
+            let found = reply.get("presence").map_or(Ok(Item::Null), hex_items).map_err(Trouble::Adapter)?;
+            let Err(_) = matches(pattern, &found, &mut self.names) else { return Ok(()) };
+            let now = self.now();
+            if now >= end {
+                return Err(Trouble::fault(print_expr(pattern), print(&found)));
+            }
+            self.pass_until(PRESENT_STEP_MS, |_| false)?;
+        }
     }
 
     /// The peer dies, now or at a commit to come.
@@ -242,6 +272,15 @@ fn status_item(field: &Value) -> Result<Item, String> {
     match field {
         Value::String(text) if text.len() >= 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) => unhex(text).map(Item::Bytes),
         other => from_json(other),
+    }
+}
+
+/// Arrays of hex become arrays of bytes.
+fn hex_items(value: &Value) -> Result<Item, String> {
+    match value {
+        Value::Array(items) => items.iter().map(hex_items).collect::<Result<_, _>>().map(Item::Array),
+        Value::String(text) => unhex(text).map(Item::Bytes),
+        other => Err(format!("{other} is no hex")),
     }
 }
 

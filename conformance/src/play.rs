@@ -185,6 +185,8 @@ impl World<'_> {
                 let seq = value(seq, &self.names)?.as_u64().ok_or("a seq is needed".to_owned())?;
                 self.call("dismiss", json!({"peer": who, "seq": seq})).map(drop)
             }
+            Action::Presence { who, payload, ttl, refused } => self.presence(who, payload, ttl.as_ref(), *refused),
+            Action::Present(who, pattern) => self.present(who, pattern),
             Action::Start(who, start) => self.call(if *start { "start" } else { "stop" }, json!({"peer": who})).map(drop),
             Action::Signals(who, to, payload) => self.signals(who, to, payload),
             Action::Token(who, token, options) => {

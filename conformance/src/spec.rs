@@ -9,8 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The areas that rule ids begin with.
-pub const AREAS: &[&str] =
-    &["MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "ACCESS", "SIGNAL"];
+pub const AREAS: &[&str] = &[
+    "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "ACCESS", "PRES",
+    "SIGNAL",
+];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];
 const REFERRING: &[&str] = &["rs", "scn", "vec", "md", "toml", "ts"];

@@ -76,6 +76,8 @@ pub enum Action {
     Purge(String, String),
     Space(&'static str, Expr),
     Stores(Expr, bool),
+    Presence { who: String, payload: Expr, ttl: Option<Expr>, refused: bool },
+    Present(String, Expr),
     Wall(String, i64),
     Client(String, Options),
     Settle,
@@ -190,6 +192,12 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
         "event" => Ok(Action::Event(who, name(cursor)?, options(cursor)?, true)),
         "rejections" => Ok(Action::Rejections(who, cursor.expr()?)),
         "dismiss" => Ok(Action::Dismiss(who, cursor.expr()?)),
+        "presence" => {
+            let payload = cursor.expr()?;
+            let ttl = if cursor.eat_word("ttl") { Some(cursor.expr()?) } else { None };
+            Ok(Action::Presence { who, payload, ttl, refused: cursor.eat_word("refused") })
+        }
+        "present" => Ok(Action::Present(who, cursor.expr()?)),
         "start" => Ok(Action::Start(who, true)),
         "stop" => Ok(Action::Start(who, false)),
         "signals" => {

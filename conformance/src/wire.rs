@@ -189,7 +189,10 @@ impl World<'_> {
             }
             let (channel, expected) = (link.channel, format!("messages that lead to position {position}, from {}", link.fold.position));
             let message = self.next(who, channel, &expected)?;
-            if !matches!(code_of(&message), Some(code::ACK | code::REJECT | code::CHANGE | code::VOID | code::STATES | code::MARK)) {
+            if !matches!(
+                code_of(&message),
+                Some(code::ACK | code::REJECT | code::CHANGE | code::VOID | code::STATES | code::MARK | code::PRESENCE)
+            ) {
                 return Err(Trouble::fault(expected, print(&message)));
             }
         }

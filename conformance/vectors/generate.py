@@ -545,6 +545,26 @@ def merges():
     f.close()
 
 
+def presences():
+    f = File("presence.vec", "frame-agreed", "Presence. Spec 18.")
+    ok, bad = f.frame, f.bad_frame
+    ok("presence", "PRES-6", 1, [18, R1, 1, 30000, b"{}"])
+    ok("presence-gone", "PRES-8", 1, [18, R1, 1, 0, None])
+    ok("presence-empty", "PRES-6", 1, [18, R1, 0, 1, b""])
+    ok("presence-of-1024-bytes", "PRES-2", 1, [18, R1, MAX, 60000, b"a" * 1024])
+    bad("presence-of-1025-bytes", "PRES-2", [1, [18, R1, 1, 30000, b"a" * 1025]])
+    bad("presence-of-10240-bytes", "PRES-2", [1, [18, R1, 1, 30000, b"a" * 10240]])
+    bad("presence-ttl-0", "PRES-2", [1, [18, R1, 1, 0, b"a"]])
+    bad("presence-ttl-60001", "PRES-2", [1, [18, R1, 1, 60001, b"a"]])
+    bad("presence-ttl-600000", "PRES-2", [1, [18, R1, 1, 600000, b"a"]])
+    bad("presence-gone-with-a-ttl", "PRES-2", [1, [18, R1, 1, 1, None]])
+    bad("presence-text", "CODEC-13", [1, [18, R1, 1, 30000, "a"]])
+    bad("presence-replica-of-15-bytes", "CODEC-13", [1, [18, R1[:15], 1, 30000, b"a"]])
+    bad("presence-field-missing", "CODEC-13", [1, [18, R1, 1, 0]])
+    bad("presence-field-too-many", "CODEC-13", [1, [18, R1, 1, 0, None, 0]])
+    f.close()
+
+
 def clocks():
     f = File("clock.vec", "clock", "Clocks; see README.md for the three questions. Spec 4.")
     f.case("mint-at-now", "CLOCK-2", ["mint", 5, 1000], 1000)
@@ -572,4 +592,5 @@ if __name__ == "__main__":
     fingerprints()
     merges()
     clocks()
+    presences()
     print(COUNT, "vectors")

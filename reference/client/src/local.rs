@@ -1,12 +1,12 @@
 //! A replica on this device, without a network.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline::change::RecordName;
 use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Write, WriteError};
-use syncline::clock::Now;
+use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
 use syncline::space::View;
@@ -135,6 +135,22 @@ impl Local {
         }
     }
 
+    /// Sets what others are told of this replica while it is connected; nothing of it is stored. None takes it back. (PRES-4)
+    ///
+    /// # Errors
+    /// When the payload or the ttl breaks a limit.
+    pub fn set_presence(&mut self, payload: Option<Vec<u8>>, ttl: Duration) -> Result<(), WriteError> {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.client.set_presence(now(self.started), payload, ttl_ms).map_err(WriteError::Refused)?;
+        self.collect();
+        Ok(())
+    }
+
+    /// The presence of the others that are connected, by replica.
+    pub fn presence(&self) -> &BTreeMap<Replica, Vec<u8>> {
+        self.client.presence()
+    }
+
     /// The server that [`Local::remember_server`] last named.
     ///
     /// # Errors
@@ -174,7 +190,7 @@ impl Local {
 
     /// The instant of a wake-up time of the core.
     pub(crate) fn instant(&self, mono_ms: u64) -> Instant {
-        self.started + std::time::Duration::from_millis(mono_ms)
+        self.started + Duration::from_millis(mono_ms)
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

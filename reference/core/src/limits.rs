@@ -77,6 +77,12 @@ pub const SIGNAL_BYTES_MAX: usize = 16 << 10;
 pub const SIGNALS_PER_MINUTE_MAX: usize = 120;
 /// The greatest life of a record.
 pub const LIFE_MAX: u64 = INT_MAX as u64 - 1;
+/// Bytes of a presence's payload. (PRES-2)
+pub const PRESENCE_BYTES_MAX: usize = 1_024;
+/// The longest that a presence holds without being sent again, in milliseconds. (PRES-2)
+pub const PRESENCE_TTL_MAX_MS: u64 = 60_000;
+/// Authors whose presence a server holds for one space. (PRES-10)
+pub const PRESENCE_AUTHORS_MAX: usize = 1_024;
 
 /// What `hello` and `welcome` advertise: the limits with a key, ascending. (LIMIT-1)
 pub const ADVERTISED: &[(u64, u64)] = &[

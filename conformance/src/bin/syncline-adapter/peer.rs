@@ -205,6 +205,17 @@ impl Peer {
                 client.dismiss(&mut self.store, found.number).map_err(told)?;
                 self.commit(lines)?;
             }
+            "present" => {
+                let payload = command["payload"].as_str().map(unhex).transpose()?;
+                if let Err(refusal) = client.set_presence(at, payload, command["ttl"].as_u64().unwrap_or(0)) {
+                    return Ok(json!({"refused": WriteError::Refused(refusal).to_string()}));
+                }
+                self.drain(now, lines);
+            }
+            "presence" => {
+                let others = client.presence().iter().map(|(replica, payload)| json!([hex(&replica.0), hex(payload)]));
+                return Ok(json!({"presence": others.collect::<Vec<_>>()}));
+            }
             "token" => {
                 let given = command["token"].as_str().map(str::to_owned);
                 client.set_token(at, given.clone(), command["expires"].as_u64());
@@ -407,6 +418,7 @@ fn told_event(peer: &str, event: &Event) -> Value {
         Event::Disconnected => json!({"event": "disconnected"}),
         Event::Rights { write } => json!({"event": "rights", "write": write}),
         Event::TokenWanted => json!({"event": "token-wanted"}),
+        Event::Presence(replicas) => json!({"event": "presence", "count": replicas.len()}),
     };
     line["peer"] = json!(peer);
     line

@@ -77,7 +77,12 @@ pub enum Command {
     /// Show the records of a collection, or all
     List { collection: Option<String> },
     /// Stay in sync and show each change until Ctrl-C
-    Watch { collection: Option<String> },
+    Watch {
+        collection: Option<String>,
+        /// Tell the others that you are there, with this text, and show who else is
+        #[arg(long, value_name = "TEXT")]
+        presence: Option<String>,
+    },
     /// Connect and return when everything is equal here and there
     Sync {
         /// How long to try: 30s, 500ms, 2m

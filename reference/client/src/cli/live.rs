@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use syncline::change::RecordName;
 use syncline::client::{Event, Status};
+use syncline::clock::Replica;
 use syncline_client::session::TokenPolicy;
 use syncline_client::text::plain;
 use syncline_client::{Address, Local, Notice, Session};
@@ -67,7 +68,7 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
                 Event::Rejected { .. } | Event::Forked { .. } | Event::TokenWanted | Event::Rights { .. } => {
                     eprintln!("note: {}", plain(&told(&event)))
                 }
-                Event::Changed(_) | Event::Reset { .. } | Event::Signal { .. } | Event::Disconnected => {}
+                Event::Changed(_) | Event::Reset { .. } | Event::Signal { .. } | Event::Presence(_) | Event::Disconnected => {}
             },
         }
     }
@@ -90,15 +91,21 @@ fn told(event: &Event) -> String {
         Event::Rights { write: true } => "the token allows writing again".into(),
         Event::Rights { write: false } => "the token allows reading only; changes wait for the right to write".into(),
         Event::TokenWanted => "the token ends soon; a new one is wanted".into(),
+        Event::Presence(replicas) => format!("{} came, went or moved", counted(replicas.len() as u64, "replica")),
     }
 }
 
-pub fn watch(global: &Global, collection: Option<String>) -> Result<(), Failure> {
-    let (local, address) = open_online(global)?;
+/// For how long the others take this replica for present without hearing of it.
+const PRESENCE_TTL: Duration = Duration::from_secs(30);
+
+pub fn watch(global: &Global, collection: Option<String>, presence: Option<String>) -> Result<(), Failure> {
+    let (mut local, address) = open_online(global)?;
+    let with_presence = presence.is_some();
+    local.set_presence(presence.map(String::into_bytes), PRESENCE_TTL)?;
     runtime()?.block_on(async {
         let mut session = Session::start(local, address, policy(global))?;
         let ended = tokio::select! {
-            ended = show_changes(global, &mut session, collection.as_deref()) => ended,
+            ended = show_changes(global, &mut session, collection.as_deref(), with_presence) => ended,
             interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::from),
         };
         session.stop().await?;
@@ -106,7 +113,7 @@ pub fn watch(global: &Global, collection: Option<String>) -> Result<(), Failure>
     })
 }
 
-async fn show_changes(global: &Global, session: &mut Session, collection: Option<&str>) -> Result<(), Failure> {
+async fn show_changes(global: &Global, session: &mut Session, collection: Option<&str>, with_presence: bool) -> Result<(), Failure> {
     while let Some(notice) = session.next().await {
         match notice {
             Notice::Event(Event::Changed(names)) if !names.is_empty() => {
@@ -114,6 +121,8 @@ async fn show_changes(global: &Global, session: &mut Session, collection: Option
                     show_change(global, session, name).await?;
                 }
             }
+            Notice::Event(Event::Presence(replicas)) if with_presence => show_presence(global, session, replicas).await?,
+            Notice::Event(Event::Presence(_)) => {}
             Notice::Event(event @ Event::Refused { .. }) => return failed(told(&event)),
             Notice::Event(event) => eprintln!("{}", plain(&told(&event))),
             Notice::NotReached(why) => eprintln!("{}", plain(&why)),
@@ -132,6 +141,21 @@ async fn show_change(global: &Global, session: &Session, name: RecordName) -> Re
         (None, true) => line(&json!({ "collection": name.collection, "id": name.id, "deleted": true }).to_string()),
         (None, false) => line(&format!("{} deleted", title(&name))),
     }
+}
+
+/// A line for each replica whose presence changed: its payload as text, or that it is gone.
+async fn show_presence(global: &Global, session: &Session, replicas: Vec<Replica>) -> Result<(), Failure> {
+    let shown = session.with(|local| local.presence().clone()).await?;
+    for replica in replicas {
+        let id = hex(&replica.0);
+        let text = shown.get(&replica).map(|payload| String::from_utf8_lossy(payload).into_owned());
+        match (text, global.json) {
+            (text, true) => line(&json!({ "replica": id, "presence": text }).to_string())?,
+            (Some(text), false) => line(&format!("replica {id} is there: {}", plain(&text)))?,
+            (None, false) => line(&format!("replica {id} is gone"))?,
+        }
+    }
+    Ok(())
 }
 
 /// How long `status` waits for the server.

@@ -65,7 +65,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Export { collection } => read::export(global, collection.as_deref()),
         Command::Rejected { dismiss } => read::rejected(global, dismiss),
         Command::Import { file, collection, id } => import::import(global, file.as_deref(), collection.zip(id)),
-        Command::Watch { collection } => live::watch(global, collection),
+        Command::Watch { collection, presence } => live::watch(global, collection, presence),
         Command::Sync { timeout } => live::sync(global, timeout),
         Command::Status => live::status(global),
     }

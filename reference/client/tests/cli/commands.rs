@@ -1,6 +1,6 @@
 //! Each command by itself, without a server.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Replica, Running, Server};
 
@@ -229,4 +229,23 @@ fn a_server_that_asks_for_a_token_gets_it() {
     assert_eq!(replica.json(&["sync", "--token", token])["position"], 1);
     let status = replica.ok(&["status", "--token", token]);
     assert!(status.starts_with("state        in sync\n"), "{status}");
+}
+
+#[test]
+fn watch_shows_who_else_is_there() {
+    let [home, a, b] = [(); 3].map(|()| Replica::new());
+    let server = Server::start(&home.path(""), &[]);
+    let watch = |replica: &Replica, text: &str| {
+        let mut command = replica.command(&["watch", "--presence", text, "--server", &server.url, "--json"]);
+        command.stdin(std::process::Stdio::null());
+        Running::start(command)
+    };
+    let watching = watch(&a, "reader");
+    let other = watch(&b, "writer");
+    let next = || -> Value { serde_json::from_str(&watching.line()).expect("a line of JSON") };
+    let there = next();
+    assert_eq!(there["presence"], "writer", "{there}");
+    drop(other);
+    let gone = next();
+    assert_eq!((&gone["presence"], &gone["replica"]), (&Value::Null, &there["replica"]));
 }

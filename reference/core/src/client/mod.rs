@@ -11,6 +11,7 @@
 
 mod access;
 mod outbox;
+mod presence;
 mod session;
 mod staging;
 mod write;
@@ -27,6 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::{limits, server::VERSION};
 use access::Access;
 use outbox::Outbox;
+use presence::Present;
 use session::Session;
 use staging::Staging;
 
@@ -126,6 +128,8 @@ pub enum Event {
     },
     /// The token ends soon; a new one is wanted. (ACCESS-16)
     TokenWanted,
+    /// What these replicas say of their presence has changed; `presence` has it. The own one: the server has no place for it.
+    Presence(Vec<Replica>),
 }
 
 /// How things stand.
@@ -198,6 +202,7 @@ pub struct Client {
     /// Whether the last mark differed and no reset was allowed.
     mismatched: bool,
     told_in_sync: bool,
+    present: Present,
 }
 
 /// Reopens of a space between two marks before the connection is given up.
@@ -234,6 +239,7 @@ impl Client {
             reset_ms: None,
             mismatched: false,
             told_in_sync: false,
+            present: Present::default(),
         })
     }
 
@@ -381,6 +387,7 @@ impl Client {
             self.outputs.push_back(Output::Close);
         }
         self.state = State::Idle;
+        self.forget_presence();
     }
 
     /// The connection is gone: another attempt after a wait drawn evenly. (SESS-10, SESS-11)
@@ -392,6 +399,7 @@ impl Client {
         let bound = doubled.min(limits::BACKOFF_CAP_MS).max(wait_ms);
         self.attempts += 1;
         self.state = State::Waiting { until_ms: now.mono_ms + self.entropy.below(bound + 1) };
+        self.forget_presence();
         self.event(Event::Disconnected);
     }
 
@@ -522,6 +530,7 @@ impl Client {
         if !matches!(self.state, State::Idle) {
             self.want_token(now);
         }
+        self.renew_presence(now);
         match &self.state {
             State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(),
             State::Idle | State::Waiting { .. } | State::Connecting => {}
@@ -561,7 +570,7 @@ impl Client {
             State::AwaitOpened { .. } | State::Streaming(_) => {
                 let ping = self.sent_ms + limits::PING_INTERVAL_MS;
                 let reset = self.reset_due_ms().filter(|_| self.mismatched);
-                [self.deadline_ms(), reset].into_iter().flatten().fold(ping, u64::min)
+                [self.deadline_ms(), reset, self.presence_due_ms()].into_iter().flatten().fold(ping, u64::min)
             }
         };
         // ACCESS-16

@@ -57,6 +57,7 @@ impl Client {
         self.channel = if self.channel == u16::MAX { 1 } else { self.channel + 1 };
         self.state = State::AwaitOpened { since_ms: now.mono_ms };
         self.verified = None;
+        self.forget_presence();
         let identity = &self.outbox.identity;
         let open = Open {
             space: identity.space.clone(),
@@ -127,6 +128,7 @@ impl Client {
             Chain::Forked if opened.last_seq > settled => self.session().forked = true,
             Chain::Forked => return self.remint(now, store, Some(0)),
         }
+        self.begin_presence(now);
         self.push(now);
         Ok(())
     }
@@ -223,6 +225,10 @@ impl Client {
             Message::Mark(mark) => self.on_mark(now, store, &mark)?,
             Message::Signal(signal) => {
                 self.event(Event::Signal { from: signal.replica, payload: signal.payload });
+                true
+            }
+            Message::Presence(presence) => {
+                self.on_presence(presence);
                 true
             }
             Message::Shut => false,

@@ -4,7 +4,7 @@ use super::read::Fields;
 use crate::change::read_fixed;
 use crate::clock::Replica;
 use crate::codec::{CodecError, Fault, Writer};
-use crate::limits::SIGNAL_BYTES_MAX;
+use crate::limits::{PRESENCE_BYTES_MAX, PRESENCE_TTL_MAX_MS, SIGNAL_BYTES_MAX};
 
 /// What is never stored: where a cursor stands, who is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Presence {
     pub replica: Replica,
     /// Rises with each of the author's messages.
     pub counter: u64,
-    /// For how long it holds, in milliseconds.
+    /// For how long it holds, in milliseconds; 0 where the author is gone.
     pub ttl_ms: u64,
     /// What it says; none: the author is gone.
     pub payload: Option<Vec<u8>>,
@@ -79,8 +79,18 @@ impl Presence {
     pub(super) fn read(fields: &mut Fields) -> Result<Self, CodecError> {
         fields.take(4)?;
         let (replica, counter, ttl_ms) = (fields.replica()?, fields.r.uint()?, fields.r.uint()?);
-        let payload = if fields.r.is_null() { fields.r.null().map(|()| None) } else { fields.r.bytes().map(|bytes| Some(bytes.to_vec())) };
-        Ok(Self { replica, counter, ttl_ms, payload: payload? })
+        let at = fields.r.position();
+        let payload = if fields.r.is_null() { fields.r.null().map(|()| None) } else { fields.r.bytes().map(|bytes| Some(bytes.to_vec())) }?;
+        // PRES-2
+        let fits = match &payload {
+            Some(payload) => payload.len() <= PRESENCE_BYTES_MAX && (1..=PRESENCE_TTL_MAX_MS).contains(&ttl_ms),
+            None => ttl_ms == 0,
+        };
+        if fits {
+            Ok(Self { replica, counter, ttl_ms, payload })
+        } else {
+            Err(CodecError { at, fault: Fault::Schema("a presence within its limits") })
+        }
     }
 }
 

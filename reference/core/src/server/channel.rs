@@ -2,6 +2,7 @@
 
 use super::judge::{self, Judged};
 use super::log::{self, HistoryStart, Log, Verdict};
+use super::presence::Told;
 use super::stream::{self, Channel, Hosted, TailEntry};
 use super::{ConnId, Failure, Grant, Right, Server, refuse, unexpected};
 use crate::change::Cursor;
@@ -81,6 +82,7 @@ impl Server {
         let catching = reset != Reset::NONE || resumed || settled.seq > open.settled;
         // SYNC-11: the outcomes up to the staged position were in the parts that the client keeps.
         let told = if resumed { space.log.settled_by(store, open.replica, (open.settled, settled.seq), start)? } else { open.settled };
+        let presence = agreed.has(Profiles::PRESENCE).then(Told::default);
         self.touch(number);
         self.attach(
             id,
@@ -94,6 +96,7 @@ impl Server {
                 catching,
                 marked: None,
                 signals: Default::default(),
+                presence,
             },
         );
         self.reply(id, channel, &Message::Opened(opened), 0);
@@ -148,6 +151,7 @@ impl Server {
                 self.signal(now, id, channel, signal);
                 Ok(())
             }
+            (true, Message::Presence(presence)) => self.presence(now, id, channel, presence),
             (true, Message::Shut) => {
                 // SESS-17
                 self.detach(id, channel);

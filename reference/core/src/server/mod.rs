@@ -14,6 +14,7 @@ mod admin;
 mod channel;
 mod judge;
 mod log;
+mod presence;
 mod quota;
 mod signal;
 mod stream;
@@ -312,7 +313,8 @@ impl Server {
             Phase::Closing => None,
         };
         let marks = conn.channels.values().filter_map(|channel| self.spaces.get(&channel.space)?.mark_due_ms(channel));
-        own.into_iter().chain(marks)
+        let ends = conn.channels.values().filter_map(|channel| self.spaces.get(&channel.space)?.room.end_ms(channel.replica));
+        own.into_iter().chain(marks).chain(ends)
     }
 
     fn connect(&mut self, now: Now, id: ConnId) {
@@ -356,6 +358,7 @@ impl Server {
                 }
                 _ => {}
             }
+            self.expire_presence(now, id);
             let due = |channel: &Channel| self.spaces.get(&channel.space).is_some_and(|space| space.has_more(channel, now.mono_ms));
             if self.conns.get(&id).is_some_and(|conn| conn.channels.values().any(due)) {
                 self.ready.insert(id);
@@ -427,6 +430,7 @@ impl Server {
         if let Some(space) = self.spaces.get_mut(&channel.space) {
             space.readers.remove(&channel.replica);
         }
+        self.leave(channel.space, channel.replica);
     }
 
     /// Forgets a space of which nothing is durable.

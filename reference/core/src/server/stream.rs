@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::log::{HistoryStart, Log, Verdict};
+use super::presence::{Room, Told};
 use super::signal::Budget;
 use super::{ConnId, Right};
 use crate::change::RecordName;
@@ -57,6 +58,8 @@ pub(super) struct Hosted {
     pub durable: bool,
     /// The channel that has each replica open. (IDENT-8)
     pub readers: BTreeMap<Replica, (ConnId, u16)>,
+    /// Who is there. (PRES-5)
+    pub room: Room,
 }
 
 /// A client's view of one space on one connection.
@@ -76,6 +79,8 @@ pub(super) struct Channel {
     pub marked: Option<(u64, u64)>,
     /// The signals it sent of late.
     pub signals: Budget,
+    /// What it was told of who is there, where presence is agreed.
+    pub presence: Option<Told>,
 }
 
 impl Hosted {
@@ -90,6 +95,7 @@ impl Hosted {
             changed_ms: 0,
             durable: false,
             readers: BTreeMap::new(),
+            room: Room::default(),
         }
     }
 
@@ -158,7 +164,11 @@ impl Hosted {
         part_bytes_max: usize,
         now_ms: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if !self.has_more(channel, now_ms) {
+        let more = self.has_more(channel, now_ms);
+        if let Some(frame) = self.presence_frame(number, channel, more) {
+            return Ok(Some(frame));
+        }
+        if !more {
             return Ok(None);
         }
         if !channel.catching
@@ -173,6 +183,24 @@ impl Hosted {
             self.mark(store, channel, now_ms)?
         };
         Ok(Some(frame_of(number, &message_bytes(&message, self.history.base_ms))))
+    }
+
+    /// Who came and went, after the first mark; where there is data as well, the two take turns. (PRES-6)
+    fn presence_frame(&self, number: u16, channel: &mut Channel, more: bool) -> Option<Vec<u8>> {
+        let told = channel.presence.as_mut().filter(|_| channel.marked.is_some())?;
+        let turn = std::mem::replace(&mut told.turn, more);
+        if more && !turn {
+            return None;
+        }
+        let mut bodies = Vec::new();
+        while let Some(presence) = self.room.next(told, channel.replica) {
+            bodies.extend(message_bytes(&Message::Presence(presence), self.history.base_ms));
+            if bodies.len() >= FRAME_BYTES_TARGET {
+                break;
+            }
+        }
+        told.turn &= bodies.is_empty();
+        (!bodies.is_empty()).then(|| frame_of(number, &bodies))
     }
 
     fn live_frame(&self, number: u16, channel: &mut Channel) -> Option<Vec<u8>> {

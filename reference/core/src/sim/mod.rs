@@ -116,6 +116,7 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
         return Err(violation(format!("not in sync after {REST_MS} ms: {}", world.standing())));
     }
     world.check_equal().map_err(violation)?;
+    world.check_presence().map_err(violation)?;
     ledger.check(&world, faults).map_err(violation)?;
     Ok(Report { writes: ledger.written, positions: world.log().len() as u64, frames: world.frames, rejections: world.rejections })
 }
@@ -125,6 +126,7 @@ fn act(world: &mut World, dice: &mut Entropy, ledger: &mut Ledger, step: u64) {
     let client = dice.below(world.clients() as u64) as usize;
     match dice.below(10) {
         0..3 => ledger.write(world, dice, client, step),
+        3 if dice.below(8) == 0 => world.present(client, (dice.below(4) > 0).then(|| step.to_be_bytes().to_vec())),
         3..8 => {
             for _ in 0..=dice.below(6) {
                 let link = dice.below(world.clients() as u64) as usize;

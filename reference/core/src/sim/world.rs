@@ -18,6 +18,8 @@ const LINK_FRAMES_MAX: usize = 3;
 /// Store images kept to restore from.
 const IMAGES_MAX: usize = 8;
 const SPACE: &str = "sim";
+/// For how long a presence holds.
+const PRESENCE_MS: u64 = 30_000;
 
 struct Node {
     store: MemoryStore,
@@ -26,6 +28,8 @@ struct Node {
     wake_ms: Option<u64>,
     link: Option<Link>,
     images: VecDeque<MemoryStore>,
+    /// What its application has set as its presence.
+    present: Option<Vec<u8>>,
 }
 
 struct Link {
@@ -34,6 +38,8 @@ struct Link {
     down: VecDeque<Vec<u8>>,
     /// The server closed it: what is under way still arrives.
     closing: bool,
+    /// It lost, doubled or reordered a frame: presence has no order of its own that would tell.
+    damaged: bool,
 }
 
 pub(super) struct World {
@@ -105,6 +111,39 @@ impl World {
         }
     }
 
+    /// The application of a client sets its presence, or takes it back.
+    pub fn present(&mut self, client: usize, payload: Option<Vec<u8>>) {
+        let now = self.now(client);
+        let node = &mut self.nodes[client];
+        node.client.set_presence(now, payload.clone(), PRESENCE_MS).expect("a small presence is within the limits");
+        node.present = payload;
+        self.pump_client(client);
+    }
+
+    /// Everyone shows the presence of all others, and of nobody else. (PRES-6, PRES-8, PRES-12)
+    pub fn check_presence(&mut self) -> Result<(), String> {
+        while let Some(client) = self.nodes.iter().position(has_frames) {
+            self.deliver(client, true);
+            self.deliver(client, false);
+        }
+        let replica = |node: &Node| node.client.status(&node.store).map(|status| status.replica).map_err(|error| error.to_string());
+        let sound: Vec<&Node> = self.nodes.iter().filter(|node| node.link.as_ref().is_some_and(|link| !link.damaged)).collect();
+        for reader in &sound {
+            let shown = reader.client.presence();
+            for author in &self.nodes {
+                let (own, name) = (replica(reader)?, replica(author)?);
+                let is_sound = author.link.as_ref().is_some_and(|link| !link.damaged);
+                if is_sound && own != name && shown.get(&name) != author.present.as_ref() {
+                    return Err(format!("{own} shows {:?} as the presence of {name}, which is {:?}", shown.get(&name), author.present));
+                }
+            }
+            if let Some(gone) = shown.keys().find(|shown| !self.nodes.iter().any(|node| replica(node).as_ref() == Ok(shown))) {
+                return Err(format!("{gone} is shown and is not there"));
+            }
+        }
+        Ok(())
+    }
+
     /// The next frame of a client's link arrives.
     pub fn deliver(&mut self, client: usize, up: bool) {
         let Some(link) = &mut self.nodes[client].link else { return };
@@ -166,6 +205,7 @@ impl World {
 
     fn with_queue(&mut self, client: usize, up: bool, damage: impl FnOnce(&mut VecDeque<Vec<u8>>)) {
         if let Some(link) = &mut self.nodes[client].link {
+            link.damaged = true;
             damage(if up { &mut link.up } else { &mut link.down });
         }
     }
@@ -301,7 +341,7 @@ impl World {
         let now = self.server_now();
         let client = Client::load(config(), &mut store, entropy, now).expect("the store in memory does not fail");
         store.commit().expect("the store in memory does not fail");
-        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new() }
+        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), present: None }
     }
 
     fn start(&mut self, client: usize) {
@@ -348,7 +388,7 @@ impl World {
     fn dial(&mut self, client: usize) {
         self.conns += 1;
         let conn = ConnId(self.conns);
-        self.nodes[client].link = Some(Link { conn, up: VecDeque::new(), down: VecDeque::new(), closing: false });
+        self.nodes[client].link = Some(Link { conn, up: VecDeque::new(), down: VecDeque::new(), closing: false, damaged: false });
         self.serve(server::Input::Connect(conn));
         let now = self.now(client);
         let node = &mut self.nodes[client];
