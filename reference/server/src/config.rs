@@ -10,10 +10,12 @@ use serde::Deserialize;
 use syncline::limits;
 use syncline::server::{Grant, Quota, Right, Rights};
 
+use crate::operate::Command;
 use crate::tokens::JwtConfig;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7747";
-const DEFAULT_DATA: &str = "./syncline-data";
+/// The folder of the store where none is named.
+pub const DEFAULT_DATA: &str = "./syncline-data";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -23,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
     /// Folder of the store, made if missing [default: ./syncline-data]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     pub data: Option<PathBuf>,
     /// A TOML file with the keys listen, data, tokens, jwt, revoked, quota, allow_origins, create_spaces, log_format; flags
     /// override it
@@ -35,6 +37,9 @@ pub struct Args {
     /// Let everyone who can reach the address read and write everything
     #[arg(long)]
     pub open: bool,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 /// How the log is written.

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use syncline::clock::Now;
 use syncline::message::{self, Message};
 use syncline::registry::Profiles;
@@ -25,6 +26,8 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{Level, debug, enabled, error, info};
+
+use crate::admin::{Admin, Answer};
 
 /// Events that wait for the engine; more make their sockets wait.
 const EVENTS_MAX: usize = 4_096;
@@ -52,6 +55,8 @@ enum Event {
     Room(ConnId),
     /// Who may come in has changed.
     Access(Access),
+    /// What an operator with this token wants done, and where the answer goes.
+    Admin(Option<String>, Admin, oneshot::Sender<Answer>),
     Drain,
 }
 
@@ -137,6 +142,13 @@ impl Engine {
         self.tell(Event::Access(access)).await;
     }
 
+    /// What comes of what an operator wants; nothing once the engine has stopped.
+    pub(crate) async fn administer(&self, token: Option<String>, admin: Admin) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Event::Admin(token, admin, answer)).await;
+        answered.await.ok()
+    }
+
     pub(crate) async fn drain(&self) {
         self.tell(Event::Drain).await;
     }
@@ -210,14 +222,18 @@ impl Core {
         for event in first.into_iter().chain(more).take(COMMIT_EVENTS_MAX) {
             self.take(event);
         }
-        match self.store.commit() {
-            Ok(()) => self.server.committed(),
-            Err(error) => self.roll_back(&error),
-        }
+        self.commit();
         self.due.extend(self.server.take_ready());
         let now = self.now();
         for id in std::mem::take(&mut self.due) {
             self.poll(now, id);
+        }
+    }
+
+    fn commit(&mut self) {
+        match self.store.commit() {
+            Ok(()) => self.server.committed(),
+            Err(error) => self.roll_back(&error),
         }
     }
 
@@ -250,11 +266,41 @@ impl Core {
                 self.server.set_access(access);
                 self.handle(now, Input::Recheck);
             }
+            Event::Admin(token, admin, answer) => self.administer(now, token.as_deref(), &admin, answer),
             Event::Drain => {
                 self.drain_until_ms = Some(now.mono_ms + DRAIN_WAIT_MS);
                 self.handle(now, Input::Drain { wait_ms: BYE_WAIT_MS });
             }
         }
+    }
+
+    /// Does what an operator wants, in a transaction of its own.
+    fn administer(&mut self, now: Now, token: Option<&str>, admin: &Admin, answer: oneshot::Sender<Answer>) {
+        if !self.server.grant(token, now.wall_ms).is_some_and(|grant| grant.admin) {
+            let body = "{\"error\":\"this needs the token of an administrator\"}".to_owned();
+            let _ = answer.send(Answer { status: StatusCode::FORBIDDEN, body });
+            return;
+        }
+        self.commit();
+        let done = admin.run(now, &mut self.server, &mut self.store).and_then(|done| self.store.commit().map(|()| done));
+        let said = match done {
+            Ok(done) => {
+                self.server.committed();
+                info!(?admin, status = done.status.as_u16(), "administered");
+                if admin.erases()
+                    && let Err(error) = self.store.scrub()
+                {
+                    error!(%error, "what was erased may still be in the write-ahead log until the next checkpoint");
+                }
+                done
+            }
+            Err(error) => {
+                self.roll_back(&error);
+                Answer { status: StatusCode::INTERNAL_SERVER_ERROR, body: "{\"error\":\"the store failed\"}".to_owned() }
+            }
+        };
+        // Who asked may have gone.
+        let _ = answer.send(said);
     }
 
     fn handle(&mut self, now: Now, input: Input) {

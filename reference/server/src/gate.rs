@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tracing::{debug, info};
 
+use crate::admin::Admin;
 use crate::engine::Engine;
 use crate::socket;
 
@@ -60,17 +61,24 @@ impl Gate {
         response
     }
 
+    /// Answers a request to the operator's door.
+    pub(crate) async fn administer(&self, request: &Request<Incoming>, engine: &Engine) -> Response<String> {
+        let admin = match Admin::from_request(request.method(), request.uri().path()) {
+            Ok(admin) => admin,
+            Err(status) => return say(status, "see GET /admin/spaces\n"),
+        };
+        if let Err((status, why)) = self.check_names(request.headers()) {
+            return say(status, why);
+        }
+        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        match engine.administer(token.map(str::to_owned), admin).await {
+            Some(answer) => say(answer.status, &format!("{}\n", answer.body)),
+            None => say(StatusCode::SERVICE_UNAVAILABLE, "the server stops\n"),
+        }
+    }
+
     fn check(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let host = text(HOST).unwrap_or_default();
-        // A page on another site can have its name resolve to this machine; its requests still carry that name.
-        if self.local_only && !self.names_this_machine(host) {
-            return Err((StatusCode::FORBIDDEN, "this server is open to this machine only, and Host names another\n"));
-        }
-        // BIND-4. Only browsers send Origin, and programs have no cookies to steal.
-        if headers.contains_key(ORIGIN) && !self.admits(text(ORIGIN).unwrap_or_default(), host) {
-            return Err((StatusCode::FORBIDDEN, "this origin is not allowed; see allow_origins\n"));
-        }
+        self.check_names(headers)?;
         if !headers.contains_key(UPGRADE) {
             return Err((StatusCode::UPGRADE_REQUIRED, "a Syncline server: connect by WebSocket with the subprotocol syncline.1\n"));
         }
@@ -79,6 +87,21 @@ impl Gate {
         let mut offered = offers.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
         if !offered.any(|name| name.trim() == SUBPROTOCOL) {
             return Err((StatusCode::BAD_REQUEST, "the subprotocol syncline.1 is not offered\n"));
+        }
+        Ok(())
+    }
+
+    /// Who the request is for, and which page sends it.
+    fn check_names(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let host = text(HOST).unwrap_or_default();
+        // SEC-3. A page on another site can have its name resolve to this machine; its requests still carry that name.
+        if self.local_only && !self.names_this_machine(host) {
+            return Err((StatusCode::FORBIDDEN, "this server is open to this machine only, and Host names another\n"));
+        }
+        // BIND-4. Only browsers send Origin, and programs have no cookies to steal.
+        if headers.contains_key(ORIGIN) && !self.admits(text(ORIGIN).unwrap_or_default(), host) {
+            return Err((StatusCode::FORBIDDEN, "this origin is not allowed; see allow_origins\n"));
         }
         Ok(())
     }

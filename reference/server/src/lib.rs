@@ -8,9 +8,11 @@
 //! The engine takes what has arrived into one transaction, commits it, and only then gives out what it led to. A socket
 //! asks for a batch when the one before is written, so a slow reader costs one batch and nothing more.
 
+pub mod admin;
 pub mod config;
 mod engine;
 mod gate;
+pub mod operate;
 mod socket;
 pub mod tokens;
 mod watch;
@@ -180,8 +182,14 @@ async fn serve(stream: TcpStream, gate: Arc<Gate>, engine: Engine, seat: Arc<tok
     // A frame is written whole; waiting for more to fill a packet only delays it.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let answer = gate.answer(request, &engine, &seat);
-        std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+        let (gate, engine, seat) = (Arc::clone(&gate), engine.clone(), Arc::clone(&seat));
+        async move {
+            let answer = match request.uri().path().starts_with(admin::PATH) {
+                true => gate.administer(&request, &engine).await,
+                false => gate.answer(request, &engine, &seat),
+            };
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

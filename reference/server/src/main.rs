@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use syncline_server::config::{Args, Config, LogFormat};
+use syncline_server::config::{Args, Config, DEFAULT_DATA, LogFormat};
+use syncline_server::operate::{Command, operate};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -20,7 +21,14 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::load(Args::parse())?;
+    let args = Args::parse();
+    if let Some(Command::Space { target, verb }) = args.command {
+        let folder = args.data.unwrap_or_else(|| DEFAULT_DATA.into());
+        let said = tokio::task::block_in_place(|| operate(&target, verb, folder))?;
+        println!("{said}");
+        return Ok(());
+    }
+    let config = Config::load(args)?;
     start_log(config.log_format);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {

@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn keys_that_cannot_be_used_are_told() {
-        let told = |keys: &str| JwtVerifier::new(&config(), keys).err().expect(keys);
+        let told = |keys: &str| JwtVerifier::new(&config(), keys).expect_err(keys);
         assert!(told("{").contains("JSON Web Key Set"));
         assert!(told("{\"keys\": []}").contains("empty"));
         assert!(told("{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2hvcnQ\"}]}").contains("32 bytes"));
