@@ -236,7 +236,12 @@ const SERVER: &[u8] = b"~server";
 fn load(space: &str, token: Option<String>, store: &mut SqliteStore, now: Now) -> Result<Client, StoreError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StoreError(format!("the system gives no randomness: {error}")))?;
-    Client::load(ClientConfig { space: space.to_owned(), token, profiles: Profiles::OFFERED }, store, Entropy::new(seed), now)
+    Client::load(
+        ClientConfig { space: space.to_owned(), token, profiles: Profiles::OFFERED, credit_bytes: syncline::limits::CREDIT_BYTES as u64 },
+        store,
+        Entropy::new(seed),
+        now,
+    )
 }
 
 fn now(started: Instant) -> Now {

@@ -8,7 +8,7 @@
 //! | 1 | [`codec`], [`clock`], [`hash`], [`entropy`] |
 //! | 2 | [`change`], [`rules`] |
 //! | 3 | [`store`], [`space`] |
-//! | 4 | [`registry`], [`message`] |
+//! | 4 | [`registry`], [`message`], [`credit`] |
 //! | 5 | [`server`], [`client`] |
 //! | 6 | [`sim`] |
 //!
@@ -28,6 +28,7 @@ pub mod rules;
 pub mod space;
 pub mod store;
 
+pub mod credit;
 pub mod message;
 pub mod registry;
 

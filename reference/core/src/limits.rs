@@ -19,6 +19,8 @@ pub const CHANNELS_MAX: usize = 64;
 pub const PUSH_WINDOW_CHANGES: usize = 256;
 /// Bytes of pushed changes without a verdict. (SESS-19)
 pub const PUSH_WINDOW_BYTES: usize = 1 << 20;
+/// Bytes of data that a side lets the other send on a channel at first. (FLOW-2)
+pub const CREDIT_BYTES: usize = 1 << 20;
 /// Levels that arrays and maps nest in a value. (CODEC-10)
 pub const DEPTH_MAX: usize = 16;
 /// Bytes of a space's name. (MODEL-8)
@@ -84,6 +86,9 @@ pub const PRESENCE_TTL_MAX_MS: u64 = 60_000;
 /// Authors whose presence a server holds for one space. (PRES-10)
 pub const PRESENCE_AUTHORS_MAX: usize = 1_024;
 
+/// The key of `credit_bytes`, which each side may set lower. (FLOW-2)
+pub(crate) const CREDIT_KEY: u64 = 8;
+
 /// What `hello` and `welcome` advertise: the limits with a key, ascending. (LIMIT-1)
 pub const ADVERTISED: &[(u64, u64)] = &[
     (0, FRAME_BYTES_MAX as u64),
@@ -94,4 +99,5 @@ pub const ADVERTISED: &[(u64, u64)] = &[
     (5, CHANNELS_MAX as u64),
     (6, PUSH_WINDOW_CHANGES as u64),
     (7, PUSH_WINDOW_BYTES as u64),
+    (CREDIT_KEY, CREDIT_BYTES as u64),
 ];

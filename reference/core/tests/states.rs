@@ -193,7 +193,12 @@ struct ClientSide {
 impl ClientSide {
     fn new() -> Self {
         let mut store = MemoryStore::default();
-        let config = ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::CORE };
+        let config = ClientConfig {
+            space: SPACE.into(),
+            token: None,
+            profiles: Profiles::CORE,
+            credit_bytes: syncline::limits::CREDIT_BYTES as u64,
+        };
         let mut client = Client::load(config, &mut store, Entropy::from_u64(2), NOW).expect("a store in memory holds");
         let fields = vec![("f".to_owned(), Some(Value::Int(2)))];
         let put = client::Write::Put { collection: "c".into(), id: "r".into(), fields };

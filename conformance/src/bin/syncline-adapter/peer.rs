@@ -381,7 +381,12 @@ fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result
             Core::Server { server: Box::new(Server::new(config, entropy)), conns: BTreeMap::new() }
         }
         Kind::Client { space, token } => {
-            let config = ClientConfig { space: space.clone(), token: token.clone(), profiles: Profiles::OFFERED };
+            let config = ClientConfig {
+                space: space.clone(),
+                token: token.clone(),
+                profiles: Profiles::OFFERED,
+                credit_bytes: syncline::limits::CREDIT_BYTES as u64,
+            };
             let client = Client::load(config, store, entropy, now).map_err(told)?;
             store.commit().map_err(told)?;
             Core::Client { client: Box::new(client), conn: None, wake: None }

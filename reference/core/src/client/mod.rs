@@ -10,6 +10,7 @@
 //! ```
 
 mod access;
+mod flow;
 mod outbox;
 mod presence;
 mod session;
@@ -21,7 +22,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::change::{Cursor, RecordName};
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
-use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, decode_frame, encode_frame};
+use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame};
 use crate::registry::{Class, Code, Profiles};
 use crate::space::{Space, View};
 use crate::store::{Store, StoreError};
@@ -45,6 +46,8 @@ pub struct ClientConfig {
     pub token: Option<String>,
     /// The profiles it wants. (SESS-4)
     pub profiles: Profiles,
+    /// Bytes of data that the server may have under way to it, at least 1. (FLOW-2)
+    pub credit_bytes: u64,
 }
 
 /// What happened.
@@ -358,8 +361,12 @@ impl Client {
     }
 
     fn send(&mut self, now: Now, channel: u16, messages: &[Message], base_ms: u64) {
+        self.send_frame(now, encode_frame(channel, messages, base_ms));
+    }
+
+    fn send_frame(&mut self, now: Now, frame: Vec<u8>) {
         self.sent_ms = now.mono_ms;
-        self.outputs.push_back(Output::Send(encode_frame(channel, messages, base_ms)));
+        self.outputs.push_back(Output::Send(frame));
     }
 
     fn connect(&mut self) {
@@ -377,8 +384,12 @@ impl Client {
         self.agreed = Profiles::CORE;
         self.ping = None;
         self.access.sent();
-        let hello =
-            Hello { versions: vec![VERSION], profiles: self.config.profiles.codes(), limits: Vec::new(), token: self.config.token.clone() };
+        let hello = Hello {
+            versions: vec![VERSION],
+            profiles: self.config.profiles.codes(),
+            limits: self.advertised(),
+            token: self.config.token.clone(),
+        };
         self.send(now, 0, &[Message::Hello(hello)], 0);
     }
 
@@ -432,9 +443,16 @@ impl Client {
                 return Ok(());
             }
         };
-        for message in messages {
+        let costs = if self.agreed.has(Profiles::FLOW) { costs(bytes) } else { Vec::new() };
+        for (message, cost) in messages.into_iter().zip(costs.into_iter().chain(std::iter::repeat(0))) {
+            // FLOW-4
+            if self.credit(channel).is_some_and(|credit| !credit.taking.take(cost)) {
+                self.accuse(now, Code::UNEXPECTED, Some(message.code()), "it began without credit");
+                return Ok(());
+            }
             self.message(now, store, channel, message)?;
         }
+        self.give_credit(now, channel);
         Ok(())
     }
 

@@ -7,8 +7,11 @@ use super::staging::Staging;
 use super::{Client, Event, REOPENS_MAX, State};
 use crate::change::{Change, Cursor, RecordName};
 use crate::clock::{History, Now};
+use crate::credit::Credit;
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States, cells_of};
+use crate::message::{
+    Ack, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States, cells_of, frame_of, message_bytes,
+};
 use crate::registry::{Code, Profiles, Reset};
 use crate::store::{Store, StoreError};
 
@@ -21,6 +24,8 @@ pub(super) struct Session {
     reset: bool,
     /// The chain differs from the server's: nothing is pushed before a fresh id is taken. (IDENT-12)
     forked: bool,
+    /// What may be pushed here, and what the server may send. (FLOW-1)
+    pub credit: Credit,
     /// The last seq pushed here.
     pushed: u64,
     /// Pushed changes without a verdict: seq and bytes.
@@ -113,6 +118,7 @@ impl Client {
             history: opened.history,
             reset,
             forked: false,
+            credit: self.fresh_credit(),
             pushed: opened.last_seq.min(self.outbox.identity.last.0),
             in_flight: VecDeque::new(),
             quiet_since_ms: now.mono_ms,
@@ -185,30 +191,32 @@ impl Client {
         if session.in_flight.is_empty() {
             session.quiet_since_ms = now.mono_ms;
         }
+        let base_ms = session.base_ms;
         let mut frames = Vec::new();
-        let mut batch = Vec::new();
-        let mut batch_bytes = 0;
-        while let Some((item, bytes)) = self.outbox.pushed(session.pushed + 1) {
-            let full = session.in_flight.len() >= window_changes || under_way + bytes > window_bytes;
-            if full && !session.in_flight.is_empty() {
+        // FLOW-1
+        while session.credit.sending.is_open() {
+            let mut batch = Vec::new();
+            let mut batch_bytes = 0;
+            while let Some((item, bytes)) = self.outbox.pushed(session.pushed + 1) {
+                let full = session.in_flight.len() >= window_changes || under_way + bytes > window_bytes;
+                if full && !session.in_flight.is_empty() || batch_bytes + bytes > frame_bytes && !batch.is_empty() {
+                    break;
+                }
+                session.pushed += 1;
+                session.in_flight.push_back((session.pushed, bytes));
+                under_way += bytes;
+                batch_bytes += bytes;
+                batch.push(item);
+            }
+            if batch.is_empty() {
                 break;
             }
-            session.pushed += 1;
-            session.in_flight.push_back((session.pushed, bytes));
-            under_way += bytes;
-            if batch_bytes + bytes > frame_bytes && !batch.is_empty() {
-                frames.push(std::mem::take(&mut batch));
-                batch_bytes = 0;
-            }
-            batch_bytes += bytes;
-            batch.push(item);
+            let push = message_bytes(&Message::Push(Push { author: None, items: batch }), base_ms);
+            session.credit.sending.spend(push.len());
+            frames.push(frame_of(self.channel, &push));
         }
-        if !batch.is_empty() {
-            frames.push(batch);
-        }
-        let base_ms = session.base_ms;
-        for batch in frames {
-            self.send(now, self.channel, &[Message::Push(Push { author: None, items: batch })], base_ms);
+        for frame in frames {
+            self.send_frame(now, frame);
         }
     }
 
@@ -229,6 +237,11 @@ impl Client {
             }
             Message::Presence(presence) => {
                 self.on_presence(presence);
+                true
+            }
+            // FLOW-2
+            Message::Credit { bytes } => {
+                self.session().credit.sending.grant(bytes);
                 true
             }
             Message::Shut => false,

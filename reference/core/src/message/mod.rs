@@ -1,5 +1,6 @@
 //! Frames and messages. Spec 3 and 7; the schema is `spec/syncline.cddl`.
 
+mod cost;
 mod items;
 mod optional;
 mod read;
@@ -10,6 +11,7 @@ use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
+pub use cost::costs;
 pub use items::{RecordCells, cells_of, items_of};
 pub use optional::{AddressRange, Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};

@@ -7,6 +7,7 @@ use super::stream::{self, Channel, Hosted, TailEntry};
 use super::{ConnId, Failure, Grant, Right, Server, refuse, unexpected};
 use crate::change::Cursor;
 use crate::clock::{History, Now};
+use crate::credit::Credit;
 use crate::limits;
 use crate::message::{Ack, Message, Open, Opened, Push};
 use crate::registry::{Code, DURABILITY_STORED, Profiles, Reset};
@@ -83,6 +84,7 @@ impl Server {
         // SYNC-11: the outcomes up to the staged position were in the parts that the client keeps.
         let told = if resumed { space.log.settled_by(store, open.replica, (open.settled, settled.seq), start)? } else { open.settled };
         let presence = agreed.has(Profiles::PRESENCE).then(Told::default);
+        let credit = self.fresh_credit(id);
         self.touch(number);
         self.attach(
             id,
@@ -97,10 +99,19 @@ impl Server {
                 marked: None,
                 signals: Default::default(),
                 presence,
+                credit,
             },
         );
         self.reply(id, channel, &Message::Opened(opened), 0);
         Ok(())
+    }
+
+    /// What each side lets the other send on a channel that opens. (FLOW-2)
+    fn fresh_credit(&self, id: ConnId) -> Credit {
+        match self.conns.get(&id).filter(|conn| conn.agreed().has(Profiles::FLOW)) {
+            Some(conn) => Credit::new(conn.credit_bytes, self.config.credit_bytes),
+            None => Credit::unbounded(),
+        }
     }
 
     fn attach(&mut self, id: ConnId, number: u16, channel: Channel) {
@@ -152,6 +163,14 @@ impl Server {
                 Ok(())
             }
             (true, Message::Presence(presence)) => self.presence(now, id, channel, presence),
+            // FLOW-2
+            (true, Message::Credit { bytes }) => {
+                if let Some(credit) = self.credit(id, channel) {
+                    credit.sending.grant(bytes);
+                }
+                self.ready.insert(id);
+                Ok(())
+            }
             (true, Message::Shut) => {
                 // SESS-17
                 self.detach(id, channel);

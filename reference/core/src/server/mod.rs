@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 mod channel;
+mod frames;
 mod judge;
 mod log;
 mod presence;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use crate::clock::Now;
 use crate::entropy::Entropy;
 use crate::limits;
-use crate::message::{ErrorMessage, Hello, Message, Welcome, decode_frame, encode_frame};
+use crate::message::{ErrorMessage, Hello, Message, Welcome, encode_frame};
 use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 use access::Granted;
@@ -62,6 +63,8 @@ pub struct ServerConfig {
     pub part_bytes_max: usize,
     /// What each space may hold. (ACCESS-10)
     pub quota: Quota,
+    /// Bytes of data that a client may have under way on a channel, at least 1. (FLOW-2)
+    pub credit_bytes: u64,
     /// The profiles it offers. (SESS-4)
     pub profiles: Profiles,
 }
@@ -74,6 +77,7 @@ impl Default for ServerConfig {
             create_spaces: true,
             part_bytes_max: limits::PART_BYTES_MAX,
             quota: Quota::default(),
+            credit_bytes: limits::CREDIT_BYTES as u64,
             profiles: Profiles::OFFERED,
         }
     }
@@ -135,6 +139,10 @@ struct Conn {
     heard_ms: u64,
     sent_ms: u64,
     pings: u64,
+    /// The credit that the client gives each channel at first. (FLOW-2)
+    credit_bytes: u64,
+    /// The channel that was served last: the others come first.
+    served: u16,
     close_polled: bool,
 }
 
@@ -262,6 +270,12 @@ impl Server {
         std::mem::take(&mut self.faults)
     }
 
+    /// Bytes that are kept for a connection until it is polled. What it is to be sent of a space is not among them: it is
+    /// made when it is polled. (SYNC-17)
+    pub fn queued_bytes(&self, id: ConnId) -> usize {
+        self.conns.get(&id).map_or(0, |conn| conn.replies.iter().map(|frame| frame.len()).sum())
+    }
+
     /// The connections that may have something to poll.
     pub fn take_ready(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.ready).into_iter().collect()
@@ -279,10 +293,13 @@ impl Server {
             let first = !std::mem::replace(&mut conn.close_polled, true);
             return Ok(first.then_some(Output::Close));
         }
-        for (number, channel) in &mut conn.channels {
+        let (later, sooner) = (conn.channels.range(..=conn.served), conn.channels.range(conn.served.saturating_add(1)..));
+        let order: Vec<u16> = sooner.chain(later).map(|(number, _)| *number).collect();
+        for number in order {
+            let Some(channel) = conn.channels.get_mut(&number) else { continue };
             let Some(space) = self.spaces.get(&channel.space) else { continue };
-            if let Some(frame) = space.next_frame(store, *number, channel, self.config.part_bytes_max, now.mono_ms)? {
-                conn.sent_ms = now.mono_ms;
+            if let Some(frame) = space.next_frame(store, number, channel, self.config.part_bytes_max, now.mono_ms)? {
+                (conn.sent_ms, conn.served) = (now.mono_ms, number);
                 return Ok(Some(Output::Frame(frame.into())));
             }
         }
@@ -326,6 +343,8 @@ impl Server {
             heard_ms: now.mono_ms,
             sent_ms: now.mono_ms,
             pings: 0,
+            credit_bytes: limits::CREDIT_BYTES as u64,
+            served: 0,
             close_polled: false,
         };
         self.conns.insert(id, conn);
@@ -457,67 +476,6 @@ impl Server {
         }
     }
 
-    /// Takes a frame in whole; where the store fails it, undoes it and ends the connection. (SESS-13)
-    fn frame_or_undo(&mut self, now: Now, store: &mut dyn Store, id: ConnId, bytes: &[u8]) -> Result<(), StoreError> {
-        self.touched.clear();
-        store.mark();
-        let Err(error) = self.frame(now, store, id, bytes) else { return Ok(()) };
-        store.back_to_mark()?;
-        for (number, head) in std::mem::take(&mut self.touched) {
-            match (head, self.spaces.get_mut(&number)) {
-                (Some(head), Some(space)) => space.roll_back_to(head),
-                _ => self.unhost(number),
-            }
-        }
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.replies.clear();
-        }
-        self.fail(id, Code::INTERNAL, Some(RETRY_MS), "the store could not keep this; try again");
-        self.faults.push(error);
-        Ok(())
-    }
-
-    fn frame(&mut self, now: Now, store: &mut dyn Store, id: ConnId, bytes: &[u8]) -> Result<(), StoreError> {
-        // ACCESS-2, ACCESS-3
-        self.end_if_expired(now, id);
-        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
-        if matches!(conn.phase, Phase::Closing) {
-            return Ok(());
-        }
-        conn.heard_ms = now.mono_ms;
-        self.batch_conns.insert(id);
-        if bytes.len() > limits::FRAME_BYTES_MAX {
-            return self.handle(now, store, Input::TooLarge(id));
-        }
-        let profiles = conn.agreed();
-        let frame = match decode_frame(bytes, profiles, |number| self.base_ms(id, number)) {
-            Ok(frame) => frame,
-            Err(error) => {
-                self.fail(id, error.code, error.detail, &error.text);
-                return Ok(());
-            }
-        };
-        for message in frame.messages {
-            match self.message(now, store, id, frame.channel, message) {
-                Ok(()) => {}
-                Err(Failure::Store(error)) => return Err(error),
-                Err(Failure::Peer(Refusal { channel: 0, code, detail, text })) => {
-                    self.fail(id, code, detail, text);
-                    return Ok(());
-                }
-                Err(Failure::Peer(Refusal { channel, code, detail, text })) => self.fail_channel(id, channel, code, detail, text),
-            }
-        }
-        Ok(())
-    }
-
-    /// What stamps on a channel are relative to, also after it ended.
-    fn base_ms(&self, id: ConnId, number: u16) -> u64 {
-        let Some(conn) = self.conns.get(&id) else { return 0 };
-        let Some(channel) = conn.channels.get(&number) else { return conn.ended.get(&number).copied().unwrap_or(0) };
-        self.spaces.get(&channel.space).map_or(0, |space| space.history.base_ms)
-    }
-
     /// The server's row of the state table in spec 7.
     fn message(&mut self, now: Now, store: &mut dyn Store, id: ConnId, channel: u16, message: Message) -> Result<(), Failure> {
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
@@ -560,10 +518,19 @@ impl Server {
         // SESS-4
         let agreed = Profiles::from_codes(&hello.profiles).common(self.config.profiles);
         conn.phase = Phase::Open { granted: Granted::new(grant, hello.token, now), profiles: agreed };
+        let advertised = hello.limits.iter().find(|(key, _)| *key == limits::CREDIT_KEY);
+        conn.credit_bytes = advertised.map_or(limits::CREDIT_BYTES as u64, |(_, bytes)| *bytes);
         let profiles = agreed.codes().into_iter().filter(|code| hello.profiles.contains(code)).collect();
-        let welcome = Welcome { version: VERSION, profiles, limits: limits::ADVERTISED.to_vec(), time_ms: now.wall_ms };
+        let welcome = Welcome { version: VERSION, profiles, limits: self.advertised(), time_ms: now.wall_ms };
         self.reply(id, 0, &Message::Welcome(welcome), 0);
         Ok(())
+    }
+}
+
+impl Server {
+    fn advertised(&self) -> Vec<(u64, u64)> {
+        let own = |(key, value): &(u64, u64)| (*key, if *key == limits::CREDIT_KEY { self.config.credit_bytes } else { *value });
+        limits::ADVERTISED.iter().map(own).collect()
     }
 }
 

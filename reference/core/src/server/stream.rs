@@ -12,6 +12,7 @@ use super::{ConnId, Right};
 use crate::change::RecordName;
 use crate::clock::Replica;
 use crate::codec::Writer;
+use crate::credit::Credit;
 use crate::limits;
 use crate::message::{Ack, Item, Mark, Message, Outcome, Reject, States, frame_of, items_of, message_bytes};
 use crate::registry::{Code, DURABILITY_STORED};
@@ -78,6 +79,8 @@ pub(super) struct Channel {
     /// The position and time of the last mark.
     pub marked: Option<(u64, u64)>,
     /// The signals it sent of late.
+    /// What may be sent on it, and what it may send. (FLOW-1)
+    pub credit: Credit,
     pub signals: Budget,
     /// What it was told of who is there, where presence is agreed.
     pub presence: Option<Told>,
@@ -171,18 +174,21 @@ impl Hosted {
         if !more {
             return Ok(None);
         }
-        if !channel.catching
-            && channel.sent < self.committed
-            && let Some(frame) = self.live_frame(number, channel)
-        {
-            return Ok(Some(frame));
+        if !channel.catching && channel.sent == self.committed {
+            let mark = self.mark(store, channel, now_ms)?;
+            return Ok(Some(frame_of(number, &self.bytes(mark))));
         }
-        let message = if channel.catching || channel.sent < self.committed {
-            Message::States(self.part(store, channel, part_bytes_max)?)
-        } else {
-            self.mark(store, channel, now_ms)?
-        };
-        Ok(Some(frame_of(number, &message_bytes(&message, self.history.base_ms))))
+        if !channel.catching && self.tail_after(channel.sent).is_some() {
+            return Ok(self.live_frame(number, channel));
+        }
+        // FLOW-1
+        if !channel.credit.sending.is_open() {
+            return Ok(None);
+        }
+        let part = self.part(store, channel, part_bytes_max)?;
+        let part = self.bytes(Message::States(part));
+        channel.credit.sending.spend(part.len());
+        Ok(Some(frame_of(number, &part)))
     }
 
     /// Who came and went, after the first mark; where there is data as well, the two take turns. (PRES-6)
@@ -205,10 +211,15 @@ impl Hosted {
 
     fn live_frame(&self, number: u16, channel: &mut Channel) -> Option<Vec<u8>> {
         let mut bodies = Vec::new();
+        let mut cost = 0;
         let mut ack: Option<Ack> = None;
         for entry in self.tail_after(channel.sent)? {
-            channel.sent = entry.position;
             let own = entry.author == channel.replica;
+            // FLOW-1, FLOW-5: what is another's needs credit, a verdict only its place.
+            if !own && !channel.credit.sending.is_open_after(cost) {
+                break;
+            }
+            channel.sent = entry.position;
             if own && entry.verdict == Verdict::ACCEPTED {
                 ack = Some(Ack { seq: entry.seq, position: entry.position, durability: DURABILITY_STORED });
                 channel.settled = entry.seq;
@@ -224,6 +235,7 @@ impl Hosted {
                 channel.settled = entry.seq;
             } else {
                 bodies.extend_from_slice(&entry.body);
+                cost += entry.body.len();
             }
             if bodies.len() >= FRAME_BYTES_TARGET {
                 break;
@@ -232,6 +244,7 @@ impl Hosted {
         if let Some(ack) = ack {
             bodies.extend(self.bytes(Message::Ack(ack)));
         }
+        channel.credit.sending.spend(cost);
         (!bodies.is_empty()).then(|| frame_of(number, &bodies))
     }
 

@@ -57,7 +57,7 @@ pub(super) struct World {
 }
 
 fn config() -> ClientConfig {
-    ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::OFFERED }
+    ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::OFFERED, credit_bytes: crate::limits::CREDIT_BYTES as u64 }
 }
 
 /// Small parts and a short tail, so that every path of a catch-up is walked.
