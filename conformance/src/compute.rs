@@ -1,5 +1,7 @@
 //! What scenarios compute of changes as a push has them, by the oracle: hashes, links, fingerprints and the state that they add up to.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::cbor::{Item, decode, encode};
@@ -129,7 +131,7 @@ fn reading(base: i128, stamp: &Item) -> Result<(i128, i128), String> {
 /// A collection and a record's id.
 pub type Name = (String, String);
 
-/// What a space holds, as the oracle joins it: `lww` and `life` only.
+/// What a space holds, as the oracle joins it.
 #[derive(Debug, Clone, Default)]
 pub struct State(oracle::State);
 
@@ -139,18 +141,20 @@ impl State {
     /// # Errors
     /// Something that is no change.
     pub fn apply(&mut self, base: i128, author: &[u8], pushed: &Item) -> Result<(), String> {
-        self.rows(base, author, pushed.items().get(1..).unwrap_or_default())
+        let seq = pushed.items().first().and_then(Item::as_u64).unwrap_or(0);
+        self.rows(base, author, seq, pushed.items().get(1..).unwrap_or_default())
     }
 
-    /// Applies `stamp, + row, ? map` of an author: the tail of a `change`, or of a group of cells.
+    /// Applies `stamp, + row, ? map` of an author: the tail of a `change`, or of a group of cells, whose seq says nothing.
     ///
     /// # Errors
     /// Something that is no row.
-    pub fn rows(&mut self, base: i128, author: &[u8], stamp_and_rows: &[Item]) -> Result<(), String> {
+    pub fn rows(&mut self, base: i128, author: &[u8], seq: u64, stamp_and_rows: &[Item]) -> Result<(), String> {
         let [stamp, rows @ ..] = stamp_and_rows else { return Err("a stamp is missing".to_owned()) };
         let reading = oracle_reading(base, stamp)?;
+        let origin = rows.last().and_then(|map| if let Item::Map(pairs) = map { origin_of(pairs) } else { None });
         let rows = rows.iter().filter(|row| !matches!(row, Item::Map(_))).map(|row| oracle_row(base, row));
-        let change = Change { seq: 0, reading, rows: rows.collect::<Result<_, _>>()?, origin: None };
+        let change = Change { seq, reading, rows: rows.collect::<Result<_, _>>()?, origin };
         oracle::apply_change(&mut self.0, replica(author)?, &change);
         Ok(())
     }
@@ -165,17 +169,77 @@ impl State {
         Ok(())
     }
 
-    /// A record's fields; none where it is not shown.
-    pub fn record(&self, name: &Name) -> Option<Vec<(Item, Item)>> {
+    /// Takes in the rows of an item `-5`.
+    ///
+    /// # Errors
+    /// Something that is no row.
+    pub fn keyed(&mut self, author: &[u8], seq: u64, rows: &[Item]) -> Result<(), String> {
+        rows.iter().try_for_each(|row| Ok(oracle::take_keyed(&mut self.0, replica(author)?, seq, &oracle_row(0, row)?)))
+    }
+
+    /// A record's fields by `lww`, and by field and rule what its further columns show; none where it is not shown.
+    pub fn record(&self, name: &Name) -> Option<(Fields, Fields)> {
         let record = self.0.get(name).filter(|record| record.life % 2 == 1)?;
-        let shown = |(field, cell): (&String, &oracle::Cell)| Some((Item::Text(field.clone()), decode(cell.value.as_ref()?).ok()?));
-        Some(record.cells.iter().filter_map(shown).collect())
+        let (mut fields, mut columns) = (Fields::new(), BTreeMap::<(&String, u64), Vec<(&Vec<u8>, &oracle::Cell)>>::new());
+        for ((field, rule, key), cell) in &record.cells {
+            match (rule, cell) {
+                (0, oracle::Cell::Stamped(_, _, value)) => {
+                    fields.extend(value.iter().filter_map(|held| Some((Item::Text(field.clone()), decode(held).ok()?))))
+                }
+                (_, oracle::Cell::Stamped(_, _, None) | oracle::Cell::Dot(None)) => {}
+                _ => columns.entry((field, *rule)).or_default().push((key, cell)),
+            }
+        }
+        let mut shown: BTreeMap<&String, Fields> = BTreeMap::new();
+        for ((field, rule), cells) in &columns {
+            if let Some((rule, column)) = column(*rule, cells) {
+                shown.entry(field).or_default().push((Item::Text(rule.to_owned()), column));
+            }
+        }
+        Some((fields, shown.into_iter().map(|(field, rules)| (Item::Text(field.clone()), Item::Map(rules))).collect()))
     }
 
     /// The fingerprint as a mark carries it.
     pub fn fingerprint(&self) -> Vec<u8> {
         oracle::fingerprint(&self.0).to_vec()
     }
+}
+
+/// The name in a change map's origin.
+fn origin_of(pairs: &[(Item, Item)]) -> Option<(oracle::Replica, u64)> {
+    let (_, origin) = pairs.iter().find(|(key, _)| *key == Item::Int(0))?;
+    let [author, seq, ..] = origin.items() else { return None };
+    Some((replica(author.as_bytes()?).ok()?, seq.as_u64()?))
+}
+
+/// The pairs of a map.
+pub type Fields = Vec<(Item, Item)>;
+
+/// A rule's name, and what its live cells show; none for a rule that is not known.
+fn column(rule: u64, cells: &[(&Vec<u8>, &oracle::Cell)]) -> Option<(&'static str, Item)> {
+    let held = |cell: &oracle::Cell| match cell {
+        oracle::Cell::Stamped(_, _, Some(value)) | oracle::Cell::Dot(Some(value)) => decode(value).unwrap_or(Item::Null),
+        oracle::Cell::Value(value) | oracle::Cell::Numbered(_, value) => value.clone(),
+        _ => Item::Null,
+    };
+    let key = |key: &[u8]| decode(key).unwrap_or(Item::Null);
+    let values = || cells.iter().map(|(_, cell)| held(cell));
+    Some(match rule {
+        2 => ("min", values().next()?),
+        9 => ("max", values().next()?),
+        3 => {
+            let sum: i128 = values().map(|value| if let Item::Int(sum) = value { sum } else { 0 }).sum();
+            ("counter", Item::Int(sum.clamp(-9_007_199_254_740_991, 9_007_199_254_740_991)))
+        }
+        4 => ("multi", Item::Array(values().collect())),
+        8 => {
+            let mut elements: Vec<Item> = cells.iter().map(|(element, _)| key(element)).collect();
+            elements.sort_by(oracle::order);
+            ("set", Item::Array(elements))
+        }
+        16 => ("map", Item::Map(cells.iter().map(|(text, cell)| (key(text), held(cell))).collect())),
+        _ => return None,
+    })
 }
 
 fn replica(author: &[u8]) -> Result<oracle::Replica, String> {
@@ -194,7 +258,8 @@ fn oracle_row(base: i128, row: &Item) -> Result<oracle::Row, String> {
         let [column, op] = pair else { return Err(format!("{} has a column without an op", print(row))) };
         let Some(Item::Text(field)) = column.items().first() else { return Err(format!("{} is no column", print(column))) };
         let after = column.items().get(2).map(|after| oracle_reading(base, after)).transpose()?;
-        Ok(oracle::Op { field: field.clone(), after, value: (*op != Item::Undefined).then(|| encode(op)) })
+        let rule = column.items().get(1).and_then(Item::as_u64).ok_or_else(|| format!("{} is no column", print(column)))?;
+        Ok(oracle::Op { field: field.clone(), rule, after, item: op.clone() })
     };
     Ok(oracle::Row { record: parsed.name()?, life, ops: parsed.columns.chunks(2).map(op).collect::<Result<_, _>>()? })
 }

@@ -77,7 +77,7 @@ impl Fold {
             }
             Some(code::CHANGE) => {
                 let author = items.get(2).and_then(Item::as_bytes).unwrap_or_default();
-                self.state.rows(self.base, author, items.get(4..).unwrap_or_default())?;
+                self.state.rows(self.base, author, number(3), items.get(4..).unwrap_or_default())?;
                 self.position = number(1);
             }
             Some(code::VOID) => self.position = number(1),
@@ -90,8 +90,9 @@ impl Fold {
     fn states(&mut self, message: &Item) -> Result<(), String> {
         for item in message.items().iter().skip(4) {
             match item.items() {
-                [Item::Bytes(author), rest @ ..] => self.state.rows(self.base, author, rest)?,
+                [Item::Bytes(author), rest @ ..] => self.state.rows(self.base, author, 0, rest)?,
                 [Item::Int(-4), rows @ ..] => rows.iter().try_for_each(|row| self.state.life(row))?,
+                [Item::Int(-5), Item::Bytes(author), seq, rows @ ..] => self.state.keyed(author, seq.as_u64().unwrap_or(0), rows)?,
                 _ => {}
             }
         }

@@ -33,6 +33,10 @@ impl World<'_> {
         let mut written = Vec::new();
         for (collection, id, fields) in rows {
             written.push(match fields {
+                Some(Expr::Array(parts)) if parts.len() == 2 => {
+                    let [fields, columns] = [to_json(&value(&parts[0], &self.names)?), to_json(&value(&parts[1], &self.names)?)];
+                    json!({"record": [collection, id], "fields": fields, "columns": columns})
+                }
                 Some(fields) => json!({"record": [collection, id], "fields": to_json(&value(fields, &self.names)?)}),
                 None => json!({"record": [collection, id], "delete": true}),
             });
@@ -50,7 +54,14 @@ impl World<'_> {
         let reply = self.call("state", json!({"peer": who}))?;
         let wrong = || Trouble::Adapter("`records` is not a list of [collection, id, fields]".to_owned());
         let records = reply.get("records").and_then(Value::as_array).ok_or_else(wrong)?;
-        let record = |row: &Value| Some((row.get(0)?.as_str()?.to_owned(), row.get(1)?.as_str()?.to_owned(), from_json(row.get(2)?).ok()?));
+        let record = |row: &Value| {
+            let fields = from_json(row.get(2)?).ok()?;
+            let shown = match row.get(3) {
+                Some(columns) => Item::Array(vec![fields, from_json(columns).ok()?]),
+                None => fields,
+            };
+            Some((row.get(0)?.as_str()?.to_owned(), row.get(1)?.as_str()?.to_owned(), shown))
+        };
         records.iter().map(|row| record(row).ok_or_else(wrong)).collect()
     }
 

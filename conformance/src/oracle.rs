@@ -1,11 +1,14 @@
 //! The naive oracle: what chapters 4, 5, 6 and 8 of the spec say about a space, as plain maps. It shares no code with the reference.
 //!
-//! Values are their encoded bytes, since the oracle needs no more of them than equality and order (MERGE-9).
+//! The cells of a record lie in one map by (field, rule, encoded key); what a cell holds, and how two of them join, hangs on the rule's code.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+
+use crate::cbor::{Item, encode};
 
 /// A replica's id.
 pub type Replica = [u8; 16];
@@ -15,21 +18,26 @@ pub type Reading = (u64, u16);
 const CLOCK_ADMIT_MS: u64 = 300_000;
 const DEPENDENCY: u64 = 33;
 const CLOCK: u64 = 32;
+const UNSUPPORTED: u64 = 36;
+const LIMIT: u64 = 37;
 const DUPLICATE: u64 = 38;
+const INT_MAX: i128 = (1 << 53) - 1;
 
-/// One op of the rule `lww`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One op.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Op {
     /// The field it writes.
     pub field: String,
+    /// The code of its rule.
+    pub rule: u64,
     /// The reading it overwrites, where that is not below the change's own.
     pub after: Option<Reading>,
-    /// The encoded value, or unset.
-    pub value: Option<Vec<u8>>,
+    /// What it holds.
+    pub item: Item,
 }
 
 /// What a change says of one record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Collection and record.
     pub record: (String, String),
@@ -40,7 +48,7 @@ pub struct Row {
 }
 
 /// What a replica writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The author's number for it.
     pub seq: u64,
@@ -52,24 +60,29 @@ pub struct Change {
     pub origin: Option<(Replica, u64)>,
 }
 
-/// A cell of a record's present life.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cell {
-    /// The effective stamp's reading.
-    pub reading: Reading,
-    /// The effective stamp's replica.
-    pub author: Replica,
-    /// The encoded value; unset is the least.
-    pub value: Option<Vec<u8>>,
+/// What a cell of a record's present life holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Join 0: the effective stamp, and the encoded value or nothing.
+    Stamped(Reading, Replica, Option<Vec<u8>>),
+    /// Joins 1 and 2.
+    Value(Item),
+    /// Join 3: the author's seq, and the sum or value.
+    Numbered(u64, Item),
+    /// Join 4: the encoded value, or removed.
+    Dot(Option<Vec<u8>>),
 }
 
+/// Field, rule and encoded key.
+pub type CellKey = (String, u64, Vec<u8>);
+
 /// A record: its life, and the cells of that life.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     /// 0 absent, odd alive, even deleted.
     pub life: u64,
-    /// By field.
-    pub cells: BTreeMap<String, Cell>,
+    /// By address.
+    pub cells: BTreeMap<CellKey, Cell>,
 }
 
 /// The state of a space: records by collection and id.
@@ -91,7 +104,7 @@ pub struct Space {
 impl Space {
     /// Settles a replica's next change at the server's time and says with which code; 0 is accepted.
     pub fn apply(&mut self, server_ms: u64, author: Replica, change: &Change) -> u64 {
-        let code = self.verdict(server_ms, change);
+        let code = self.verdict(server_ms, author, change);
         if code == 0 {
             apply_change(&mut self.state, author, change);
         }
@@ -104,7 +117,7 @@ impl Space {
         code
     }
 
-    fn verdict(&self, server_ms: u64, change: &Change) -> u64 {
+    fn verdict(&self, server_ms: u64, author: Replica, change: &Change) -> u64 {
         // IDENT-15
         if let Some(origin) = change.origin {
             match self.verdicts.get(&origin).or(self.origins.get(&origin)) {
@@ -117,9 +130,20 @@ impl Space {
         if change.reading.0 > server_ms + CLOCK_ADMIT_MS {
             return CLOCK;
         }
+        // RULES-3
+        if change.rows.iter().flat_map(|row| &row.ops).any(|op| matches!(op.rule, 1 | 12 | 20) || op.rule % 8 > 4) {
+            return UNSUPPORTED;
+        }
         // MERGE-5
         let too_far = |row: &Row| row.life > self.state.get(&row.record).map_or(0, |record| record.life) + 1;
-        if change.rows.iter().any(too_far) { DEPENDENCY } else { 0 }
+        if change.rows.iter().any(too_far) {
+            return DEPENDENCY;
+        }
+        // RULES-10
+        let mut after = self.state.clone();
+        apply_change(&mut after, author, change);
+        let bad = |cell: &Cell| matches!(cell, Cell::Numbered(_, Item::Int(sum)) if sum.abs() > INT_MAX);
+        if after.values().flat_map(|record| record.cells.values()).any(bad) { LIMIT } else { 0 }
     }
 }
 
@@ -134,20 +158,148 @@ pub fn apply_change(state: &mut State, author: Replica, change: &Change) {
             continue;
         }
         for op in &row.ops {
-            let old = record.cells.get(&op.field);
-            let reading = effective(change.reading, op.after, old);
-            let new = Cell { reading, author, value: op.value.clone() };
-            if old.is_none_or(|old| *old < new) {
-                record.cells.insert(op.field.clone(), new);
+            apply_op(record, author, change, op);
+        }
+    }
+}
+
+fn apply_op(record: &mut Record, author: Replica, change: &Change, op: &Op) {
+    let mut put = |key: Vec<u8>, make: &dyn Fn(Option<&Cell>) -> Option<Cell>| {
+        let address = (op.field.clone(), op.rule, key);
+        let old = record.cells.get(&address);
+        let Some(new) = make(old) else { return };
+        let joined = old.map_or(new.clone(), |old| join_cells(op.rule, old, &new));
+        record.cells.insert(address, joined);
+    };
+    let stamped = |after: Option<Reading>, value: Option<Vec<u8>>| {
+        move |old: Option<&Cell>| {
+            let seen = if let Some(Cell::Stamped(reading, ..)) = old { Some(*reading) } else { None };
+            Some(Cell::Stamped(effective(change.reading, after, seen), author, value.clone()))
+        }
+    };
+    let set = |item: &Item| (*item != Item::Undefined && *item != Item::Bool(false)).then(|| encode(item));
+    match (op.rule, op.rule % 8) {
+        (0, _) => put(vec![NULL], &stamped(op.after, (op.item != Item::Undefined).then(|| encode(&op.item)))),
+        (rule, 0) => {
+            for entry in op.item.items() {
+                let [key, held, after @ ..] = entry.items() else { continue };
+                let after = after.first().and_then(moment);
+                // A set's element is there or not; other rules' entries may well hold false.
+                let value = if rule == 8 { set(held) } else { (*held != Item::Undefined).then(|| encode(held)) };
+                put(encode(key), &stamped(after, value));
+            }
+        }
+        (_, 1 | 2) => put(vec![NULL], &|_| Some(Cell::Value(op.item.clone()))),
+        (3, _) => put(bytes(&author), &|old| match (old, &op.item) {
+            (Some(Cell::Numbered(seq, Item::Int(sum))), Item::Int(amount)) if *seq < change.seq => {
+                Some(Cell::Numbered(change.seq, Item::Int(sum + amount)))
+            }
+            (Some(_), _) => None,
+            (None, amount) => Some(Cell::Numbered(change.seq, amount.clone())),
+        }),
+        (_, 3) => put(bytes(&author), &|_| Some(Cell::Numbered(change.seq, op.item.clone()))),
+        _ => {
+            let [removed, added @ ..] = op.item.items() else { return };
+            let (first, seq) = change.origin.unwrap_or((author, change.seq));
+            for (index, value) in added.iter().enumerate() {
+                put(dot(&first, seq, index as u64), &|_| Some(Cell::Dot(Some(encode(value)))));
+            }
+            for dot in removed.items() {
+                // RULES-16
+                put(encode(dot), &|old| old.map(|_| Cell::Dot(None)));
             }
         }
     }
 }
 
+/// The encoding of a dot.
+fn dot(author: &Replica, seq: u64, index: u64) -> Vec<u8> {
+    [head(4, 3), bytes(author), head(0, seq), head(0, index)].concat()
+}
+
+fn moment(item: &Item) -> Option<Reading> {
+    let [ms, counter] = item.items() else { return None };
+    Some((ms.as_u64()?, u16::try_from(counter.as_u64()?).ok()?))
+}
+
+/// Takes in a row of an item `-5`: a counter's sum, an unknown rule's value, or dots of one author and seq. (RULES-19)
+pub fn take_keyed(state: &mut State, author: Replica, seq: u64, row: &Row) {
+    let record = state.entry(row.record.clone()).or_default();
+    if row.life > record.life {
+        *record = Record { life: row.life, cells: BTreeMap::new() };
+    }
+    for op in row.ops.iter().filter(|_| row.life == record.life) {
+        let at = |key: Vec<u8>| (op.field.clone(), op.rule, key);
+        if op.rule % 8 == 3 {
+            record.cells.insert(at(bytes(&author)), Cell::Numbered(seq, op.item.clone()));
+            continue;
+        }
+        let [removed, added @ ..] = op.item.items() else { continue };
+        for index in removed.items().iter().filter_map(Item::as_u64) {
+            record.cells.insert(at(dot(&author, seq, index)), Cell::Dot(None));
+        }
+        for pair in added {
+            if let [index, value] = pair.items() {
+                record.cells.insert(at(dot(&author, seq, index.as_u64().unwrap_or(0))), Cell::Dot(Some(encode(value))));
+            }
+        }
+    }
+}
+
+/// The join of two states of one cell. (MERGE-8, MERGE-9, RULES-1, RULES-7, RULES-15)
+fn join_cells(rule: u64, one: &Cell, other: &Cell) -> Cell {
+    let first = match (one, other) {
+        (Cell::Stamped(..), Cell::Stamped(..)) => stamp_of(one) >= stamp_of(other),
+        (Cell::Value(one), Cell::Value(other)) => (order(one, other) == Ordering::Greater) == (rule % 8 == 1),
+        (Cell::Numbered(one, a), Cell::Numbered(other, b)) => (one, encode(a)) >= (other, encode(b)),
+        (Cell::Dot(one), Cell::Dot(other)) => one.is_none() || other.is_some() && one >= other,
+        _ => unreachable!("the cells of one address have one rule"),
+    };
+    if first { one.clone() } else { other.clone() }
+}
+
+fn stamp_of(cell: &Cell) -> Option<(Reading, Replica, &Option<Vec<u8>>)> {
+    if let Cell::Stamped(reading, author, value) = cell { Some((*reading, *author, value)) } else { None }
+}
+
+/// The total order of values. (chapter 3)
+pub fn order(one: &Item, other: &Item) -> Ordering {
+    let rank = |item: &Item| match item {
+        Item::Null | Item::Undefined => 0,
+        Item::Bool(_) => 1,
+        Item::Int(_) | Item::Float(_) => 2,
+        Item::Bytes(_) => 3,
+        Item::Text(_) => 4,
+        Item::Array(_) => 5,
+        Item::Map(_) => 6,
+    };
+    let number = |item: &Item| match item {
+        Item::Int(number) => *number as f64,
+        Item::Float(number) => *number,
+        _ => 0.0,
+    };
+    match (one, other) {
+        (Item::Bool(one), Item::Bool(other)) => one.cmp(other),
+        (Item::Bytes(one), Item::Bytes(other)) => one.cmp(other),
+        (Item::Text(one), Item::Text(other)) => one.as_bytes().cmp(other.as_bytes()),
+        (Item::Array(one), Item::Array(other)) => {
+            let unequal = one.iter().zip(other).map(|(one, other)| order(one, other)).find(|order| order.is_ne());
+            unequal.unwrap_or(one.len().cmp(&other.len()))
+        }
+        (Item::Map(one), Item::Map(other)) => {
+            let pair = |((a, x), (b, y))| order(a, b).then_with(|| order(x, y));
+            let pairs = one.iter().map(|(a, x)| (a, x)).zip(other.iter().map(|(b, y)| (b, y)));
+            pairs.map(pair).find(|order| order.is_ne()).unwrap_or(one.len().cmp(&other.len()))
+        }
+        _ if rank(one) == 2 && rank(other) == 2 => number(one).total_cmp(&number(other)),
+        _ => rank(one).cmp(&rank(other)),
+    }
+}
+
 /// The reading of an op's effective stamp. (CLOCK-9)
-fn effective(own: Reading, after: Option<Reading>, cell: Option<&Cell>) -> Reading {
-    match (after, cell) {
-        (Some(after), Some(cell)) if cell.reading >= after => next(after),
+fn effective(own: Reading, after: Option<Reading>, seen: Option<Reading>) -> Reading {
+    match (after, seen) {
+        (Some(after), Some(seen)) if seen >= after => next(after),
         _ => own,
     }
 }
@@ -168,10 +320,9 @@ pub fn join(one: &State, other: &State) -> State {
         if theirs.life > ours.life {
             *ours = theirs.clone();
         } else if theirs.life == ours.life {
-            for (field, cell) in &theirs.cells {
-                if ours.cells.get(field).is_none_or(|old| old < cell) {
-                    ours.cells.insert(field.clone(), cell.clone());
-                }
+            for (at, cell) in &theirs.cells {
+                let joined = ours.cells.get(at).map_or(cell.clone(), |old| join_cells(at.1, old, cell));
+                ours.cells.insert(at.clone(), joined);
             }
         }
     }
@@ -197,14 +348,24 @@ fn live_cells(state: &State) -> Vec<Vec<u8>> {
     for ((collection, id), record) in state.iter().filter(|(_, record)| record.life % 2 == 1) {
         let name = [head(4, 7), text(collection), text(id)].concat();
         all.push([name.clone(), vec![NULL, 1, NULL], head(0, record.life), vec![NULL]].concat());
-        for (field, cell) in &record.cells {
-            let Some(value) = &cell.value else { continue };
-            let reading = [head(4, 4), head(0, cell.reading.0), head(0, cell.reading.1.into())].concat();
-            let stamp = [reading, bytes(&cell.author), value.clone()].concat();
-            all.push([name.clone(), text(field), vec![0, NULL], head(0, record.life), stamp].concat());
+        for ((field, rule, key), cell) in &record.cells {
+            let Some(held) = digested(cell) else { continue };
+            all.push([name.clone(), text(field), head(0, *rule), key.clone(), head(0, record.life), held].concat());
         }
     }
     all
+}
+
+/// What the digest of a live cell covers of its state.
+fn digested(cell: &Cell) -> Option<Vec<u8>> {
+    Some(match cell {
+        Cell::Stamped(reading, author, value) => {
+            [head(4, 4), head(0, reading.0), head(0, reading.1.into()), bytes(author), value.clone()?].concat()
+        }
+        Cell::Value(value) => [head(4, 1), encode(value)].concat(),
+        Cell::Numbered(seq, value) => [head(4, 2), head(0, *seq), encode(value)].concat(),
+        Cell::Dot(value) => [head(4, 1), value.clone()?].concat(),
+    })
 }
 
 /// A state as text, one line for each record and cell, equal exactly where states are.
@@ -212,12 +373,21 @@ pub fn dump(state: &State) -> String {
     let mut out = String::new();
     for ((collection, id), record) in state {
         writeln!(out, "{collection:?} {id:?} life {}", record.life).expect("a string takes all");
-        for (field, Cell { reading: (ms, counter), author, value }) in &record.cells {
-            let value = value.as_ref().map_or("unset".to_owned(), |value| hex(value));
-            writeln!(out, "  {field:?} {ms}.{counter} {} {value}", hex(author)).expect("a string takes all");
+        for ((field, rule, key), cell) in &record.cells {
+            writeln!(out, "  {field:?} {rule} {} {}", hex(key), shown(cell)).expect("a string takes all");
         }
     }
     out
+}
+
+fn shown(cell: &Cell) -> String {
+    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or("gone".to_owned(), |value| hex(value));
+    match cell {
+        Cell::Stamped((ms, counter), author, held) => format!("{ms}.{counter} {} {}", hex(author), value(held)),
+        Cell::Value(held) => hex(&encode(held)),
+        Cell::Numbered(seq, held) => format!("{seq} {}", hex(&encode(held))),
+        Cell::Dot(held) => value(held),
+    }
 }
 
 /// Link 0 of a replica. (chapter 6)

@@ -208,7 +208,7 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
         "wipe" => Ok(Action::Wipe { who, force: cursor.eat_word("force"), refused: cursor.eat_word("refused") }),
         "write" => {
             let (collection, id) = record(cursor)?;
-            let first = (collection, id, Some(cursor.expr()?));
+            let first = (collection, id, Some(whole_record(cursor)?));
             write(who, first, cursor)
         }
         "delete" => {
@@ -224,7 +224,7 @@ fn write(who: String, first: WriteRow, cursor: &mut Cursor) -> Result<Action, St
     while cursor.eat_word("and") {
         let delete = cursor.eat_word("delete");
         let (collection, id) = record(cursor)?;
-        let fields = if delete { None } else { Some(cursor.expr()?) };
+        let fields = if delete { None } else { Some(whole_record(cursor)?) };
         rows.push((collection, id, fields));
     }
     Ok(Action::Write { who, rows, refused: cursor.eat_word("refused") })
@@ -294,7 +294,13 @@ fn part(cursor: &mut Cursor) -> Result<String, String> {
 }
 
 fn fields(cursor: &mut Cursor) -> Result<Option<Expr>, String> {
-    if cursor.eat_word("absent") { Ok(None) } else { cursor.expr().map(Some) }
+    if cursor.eat_word("absent") { Ok(None) } else { whole_record(cursor).map(Some) }
+}
+
+/// A record's fields, and where further rules are spoken of their columns behind: an array of both.
+fn whole_record(cursor: &mut Cursor) -> Result<Expr, String> {
+    let fields = cursor.expr()?;
+    if cursor.rest().starts_with('{') { Ok(Expr::Array(vec![fields, cursor.expr()?])) } else { Ok(fields) }
 }
 
 fn name(cursor: &mut Cursor) -> Result<String, String> {

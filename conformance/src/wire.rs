@@ -200,7 +200,10 @@ impl World<'_> {
 
     pub(crate) fn holds(&mut self, who: &str, name: &(String, String), fields: Option<&Expr>) -> Result<(), Trouble> {
         let link = self.links.get(who).ok_or(format!("{who} is not connected"))?;
-        let found = link.fold.state.record(name).map(Item::Map);
+        let found = link.fold.state.record(name).map(|(fields, columns)| match columns.is_empty() {
+            true => Item::Map(fields),
+            false => Item::Array(vec![Item::Map(fields), Item::Map(columns)]),
+        });
         self.compare_record(name, fields, found)
     }
 

@@ -446,8 +446,13 @@ def links():
 
 def fingerprint(state):
     digests = []
-    for (collection, record), life, fields in state:
+    for (collection, record), life, fields, *further in state:
         if life % 2 == 1:
+            for field, rule, key, cell in further[0] if further else []:
+                if rule % 8 == 0:
+                    cell = [] if cell[2] is UNDEFINED else [*reading(cell[0]), *cell[1:]]
+                if cell:
+                    digests.append(sha(enc([collection, record, field, rule, key, life, cell])))
             digests.append(sha(enc([collection, record, None, 1, None, life, None])))
             for name, (stamp, author, value) in fields.items():
                 if value is not UNDEFINED:
@@ -585,6 +590,110 @@ def clocks():
     f.close()
 
 
+def rules():
+    f = File("rules-frame.vec", "frame-agreed", "Frames of the profile rules. Spec 5 and 8.")
+
+    def push(*ops):
+        return [5, [1, 5, [T1, *ops]]]
+
+    def states(*items):
+        return [9, True, 2, HIST, *items]
+    votes, tags, notes, attrs, best = ["votes", 3], ["tags", 8], ["notes", 4], ["attrs", 16], ["best", 9]
+    dot, later = [R2, 1, 0], [R2, 1, 1]
+    for name, rule, *ops in (
+            ("counter", "RULES-2", votes, 1), ("counter-negative", "RULES-2", votes, -MAX), ("counter-greatest", "RULES-2", votes, MAX), ("max", "RULES-2", best, "a"), ("min-null", "RULES-2", ["best", 2], None),
+            ("set", "RULES-12", tags, [["x", True]]), ("set-absent", "RULES-12", tags, [["x", False]]), ("set-by-encoded-keys", "RULES-12", tags, [[9, True], [-1, True], ["z", True], ["aa", True], [[], True]]),
+            ("set-after", "CLOCK-7", tags, [["x", True, [5, 0]]]), ("map", "RULES-12", attrs, [["a", 1], ["b", UNDEFINED], ["aa", [1]]]), ("map-after", "CLOCK-7", attrs, [["a", 1, [9, 3]]]),
+            ("map-key-of-256-bytes", "RULES-12", attrs, [["a" * 253, 1]]), ("multi-add", "RULES-14", notes, [[], "a", "a"]), ("multi-remove", "RULES-14", notes, [[dot, later]]), ("multi-replace", "RULES-14", notes, [[dot], "b"]),
+            ("two-rules-on-one-field", "RULES-5", ["votes", 0], 1, votes, 2), ("unknown-stamped", "RULES-6", ["f", 24], [[None, 1]]), ("unknown-greatest", "RULES-6", ["f", 17], [1]), ("unknown-least", "RULES-6", ["f", 10], {"a": 1}),
+            ("unknown-seq", "RULES-6", ["f", 11], "x"), ("unknown-dots", "RULES-6", ["f", 28], [[dot], 1]), ("join-5-is-judged", "RULES-3", ["f", 5], {"any": [1]}), ("list-is-judged", "RULES-3", ["f", 12], 7), ("life-is-judged", "RULES-3", ["f", 1], 7)):
+        f.frame(f"push-{name}", rule, 1, push(*ops))
+    f.frame("change-counter", "RULES-2", 1, [8, 3, R1, 2, 5, [T1, votes, 1]])
+    for name, item in (("counter-sum-0", [-5, R2, 7, [T1, votes, 0]]), ("dots", [-5, R2, 7, [T1, notes, [[0, 2], [1, "a"]]]]), ("dots-removed", [-5, R2, 7, [T1, notes, [[0]]]]), ("unknown-seq", [-5, R2, 7, [T1, ["f", 11], "x"]]), ("max", [-4, [T1, best, 7]]),
+                       ("min-and-a-life", [-4, [T1, ["best", 2], 7], [["todos", "t2"], 0, 2]]), ("set", [R1, 5, [T1, tags, [["x", True], ["y", False]]]]), ("map-beside-lww", [R1, 5, [T1, attrs, [["a", 1], ["b", UNDEFINED]], TITLE, "a"]])):
+        f.frame(f"states-{name}", "RULES-19", 1, states(item))
+    for name, rule, *ops in (
+            ("counter-0", "RULES-8", votes, 0), ("counter-text", "RULES-8", votes, "1"), ("counter-fraction", "RULES-8", votes, 1.5), ("counter-undefined", "RULES-2", votes, UNDEFINED), ("max-undefined", "RULES-2", best, UNDEFINED), ("set-empty", "RULES-12", tags, []),
+            ("set-a-value", "RULES-2", tags, "x"), ("set-present-a-number", "RULES-2", tags, [["x", 1]]), ("set-unsorted", "RULES-12", tags, [["y", True], ["x", True]]), ("set-twice", "RULES-12", tags, [["x", True], ["x", False]]),
+            ("set-key-of-257-bytes", "RULES-12", tags, [["a" * 255, True]]), ("set-after-below", "CLOCK-8", tags, [["x", True, [4, 0]]]), ("set-after-relative", "RULES-2", tags, [["x", True, 9]]), ("map-key-number", "RULES-12", attrs, [[1, 1]]),
+            ("map-pair-short", "RULES-2", attrs, [["a"]]), ("multi-nothing", "RULES-14", notes, [[]]), ("multi-without-dots", "RULES-14", notes, []), ("multi-dots-unsorted", "RULES-14", notes, [[later, dot]]), ("multi-dots-twice", "RULES-14", notes, [[dot, dot]]),
+            ("multi-dot-seq-0", "RULES-14", notes, [[[R2, 0, 0]]]), ("counter-after", "RULES-4", ["votes", 3, 9], 1), ("set-column-after", "RULES-4", ["tags", 8, 9], [["x", True]]), ("unknown-keyed-a-value", "RULES-6", ["f", 24], 1)):
+        f.bad_frame(f"push-{name}", rule, [1, push(*ops)])
+    for name, item in (("counter-in-a-group", [R1, 5, [T1, votes, 1]]), ("lww-in-plain", [-4, [T1, TITLE, "a"]]), ("set-in-keyed", [-5, R1, 7, [T1, tags, [["x", True]]]]), ("keyed-without-rows", [-5, R1, 7]), ("keyed-seq-0", [-5, R1, 0, [T1, votes, 1]]),
+                       ("entry-after", [R1, 5, [T1, tags, [["x", True, [5, 0]]]]]), ("dots-unsorted", [-5, R1, 7, [T1, notes, [[2, 0]]]]), ("dots-both", [-5, R1, 7, [T1, notes, [[0], [0, "a"]]]]), ("dots-none", [-5, R1, 7, [T1, notes, [[]]]]), ("join-5", [R1, 5, [T1, ["f", 5], 1]])):
+        f.bad_frame(f"states-{name}", "RULES-19", [1, states(item)])
+    f.close()
+
+    a5 = [5, R2, "a"]
+    f = File("rules-merge.vec", "merge", "[state, changes as [author, stamp, + row]] => the state after them, by the rules of the profile rules. Spec 5. Expected states are written by hand.")
+
+    def t(*cells, life=1, **fields):
+        return [[T1, life, fields, list(cells)]] if cells else [[T1, life, fields]]
+
+    def case(name, rule, state, changes, expected):
+        f.case(name, rule, [state, changes], expected)
+    case("counter-of-one", "RULES-9", t(), [[R2, 5, [T1, votes, 2]], [R2, 6, [T1, votes, -3]]], t([*votes, R2, [2, -1]]))
+    case("counter-of-two", "RULES-9", t(), [[R3, 5, [T1, votes, 2]], [R2, 1, [T1, votes, 5]]], t([*votes, R2, [2, 5]], [*votes, R3, [1, 2]]))
+    case("counter-each-once", "RULES-9", t([*votes, R2, [1, 2]]), [[R2, 5, [T1, votes, 2]]], t([*votes, R2, [1, 2]]))
+    case("counter-sum-0-stays", "RULES-9", t(), [[R2, 5, [T1, votes, 2]], [R2, 6, [T1, votes, -2]]], t([*votes, R2, [2, 0]]))
+    case("max-greater", "RULES-7", t([*best, None, [3]]), [[R2, 1, [T1, best, 7]]], t([*best, None, [7]]))
+    case("max-lesser", "RULES-7", t([*best, None, [7]]), [[R2, 9, [T1, best, 3]]], t([*best, None, [7]]))
+    case("max-by-kind", "RULES-7", t([*best, None, [7]]), [[R2, 9, [T1, best, "a"]]], t([*best, None, ["a"]]))
+    case("max-by-value-not-bytes", "RULES-7", t([*best, None, [-1]]), [[R2, 9, [T1, best, 1.5]]], t([*best, None, [1.5]]))
+    case("max-arrays-item-by-item", "RULES-7", t([*best, None, [[1, 9]]]), [[R2, 9, [T1, best, [2]]]], t([*best, None, [[2]]]))
+    case("max-text-by-bytes", "RULES-7", t([*best, None, ["aa"]]), [[R2, 9, [T1, best, "b"]]], t([*best, None, ["b"]]))
+    case("min-lesser", "RULES-7", t(["best", 2, None, [3]]), [[R2, 1, [T1, ["best", 2], -7]]], t(["best", 2, None, [-7]]))
+    case("min-null-is-least", "RULES-7", t(["best", 2, None, [3]]), [[R2, 1, [T1, ["best", 2], None]]], t(["best", 2, None, [None]]))
+    case("set-add-and-remove", "MERGE-8", t(), [[R2, 5, [T1, tags, [["x", True], ["y", True]]]], [R3, 6, [T1, tags, [["x", False]]]]], t([*tags, "x", [6, R3, UNDEFINED]], [*tags, "y", [5, R2, True]]))
+    case("set-older-loses", "MERGE-8", t([*tags, "x", [6, R3, UNDEFINED]]), [[R2, 5, [T1, tags, [["x", True]]]]], t([*tags, "x", [6, R3, UNDEFINED]]))
+    case("set-tie-present-wins", "MERGE-9", t([*tags, "x", [5, R2, UNDEFINED]]), [[R2, 5, [T1, tags, [["x", True]]]]], t([*tags, "x", [5, R2, True]]))
+    case("set-after", "CLOCK-7", t([*tags, "x", [900, R3, True]]), [[R2, 5, [T1, tags, [["x", False, [900, 0]], ["y", True, [900, 0]]]]]], t([*tags, "x", [[900, 1], R2, UNDEFINED]], [*tags, "y", [5, R2, True]]))
+    case("map-entries-apart", "MERGE-8", t([*attrs, "a", a5]), [[R3, 6, [T1, attrs, [["a", UNDEFINED], ["b", False]]]]], t([*attrs, "a", [6, R3, UNDEFINED]], [*attrs, "b", [6, R3, False]]))
+    case("multi-side-by-side", "RULES-14", t(), [[R2, 5, [T1, notes, [[], "a"]]], [R3, 5, [T1, notes, [[], "b", "c"]]]], t([*notes, [R2, 1, 0], ["a"]], [*notes, [R3, 2, 0], ["b"]], [*notes, [R3, 2, 1], ["c"]]))
+    case("multi-replace", "RULES-16", t([*notes, dot, ["a"]]), [[R3, 6, [T1, notes, [[dot], "b"]]]], t([*notes, dot, []], [*notes, [R3, 1, 0], ["b"]]))
+    case("multi-removed-stays", "RULES-15", t([*notes, dot, []]), [[R2, 6, [T1, notes, [[], "a"]]]], t([*notes, dot, []]))
+    case("multi-absent-leaves-nothing", "RULES-16", t(), [[R3, 6, [T1, notes, [[dot]]]]], t())
+    case("multi-of-an-origin", "RULES-14", t(), [[R3, 6, [T1, notes, [[], "a"]], {0: [R2, 7, LINK]}]], t([*notes, [R2, 7, 0], ["a"]]))
+    case("two-rules-on-one-field", "RULES-5", t(votes=a5), [[R3, 6, [T1, votes, 1]]], t([*votes, R3, [1, 1]], votes=a5))
+    case("a-higher-life-drops-all", "MERGE-3", t([*votes, R2, [1, 1]], [*tags, "x", a5], [*notes, dot, ["a"]], [*best, None, [7]]), [[R3, 6, [T1, 0, 2]]], t(life=2))
+    case("a-lower-life-is-nothing", "MERGE-4", t(life=3), [[R2, 5, [T1, best, 9, votes, 1]]], t(life=3))
+    case("unknown-by-its-join", "RULES-6", t(["f", 17, None, [7]], ["f", 24, "k", a5]), [[R3, 6, [T1, ["f", 10], 1, ["f", 11], "x", ["f", 17], 9, ["f", 24], [["k", "b"]], ["f", 28], [[], 1]]]],
+         t(["f", 10, None, [1]], ["f", 11, R3, [1, "x"]], ["f", 17, None, [9]], ["f", 24, "k", [6, R3, "b"]], ["f", 28, [R3, 1, 0], [1]]))
+    f.close()
+
+    f = File("rules-join.vec", "join", "[state, state] => their join, by the rules of the profile rules. Spec 5. Expected states are written by hand.")
+    for name, rule, one, other, expected in (
+            ("counter-later", "RULES-1", [*votes, R2, [2, 5]], [*votes, R2, [3, 1]], [*votes, R2, [3, 1]]), ("max", "RULES-7", [*best, None, [3]], [*best, None, [7]], [*best, None, [7]]),
+            ("min", "RULES-7", ["best", 2, None, [3]], ["best", 2, None, [7]], ["best", 2, None, [3]]), ("multi-removed-wins", "RULES-15", [*notes, dot, ["a"]], [*notes, dot, []], [*notes, dot, []]),
+            ("multi-two-values", "RULES-15", [*notes, dot, ["z"]], [*notes, dot, ["aa"]], [*notes, dot, ["aa"]]), ("unknown-seq", "RULES-1", ["f", 11, R2, [2, "z"]], ["f", 11, R2, [3, "a"]], ["f", 11, R2, [3, "a"]])):
+        f.case(name, rule, [t(one), t(other)], t(expected))
+    f.case("cells-apart", "RULES-1", [t([*votes, R2, [2, 5]]), t([*votes, R3, [1, 1]])], t([*votes, R2, [2, 5]], [*votes, R3, [1, 1]]))
+    f.close()
+
+    f = File("rules-fingerprint.vec", "fingerprint", "A state with cells of the profile rules => its fingerprint on the wire. Spec 8.")
+    one = t([*votes, R2, [1, 2]])
+    cases = {"counter": one, "counter-sum-0": t([*votes, R2, [2, 0]]), "set": t([*tags, "x", [5, R2, True]]), "map": t([*attrs, "a", [[5, 1], R2, None]]), "max": t([*best, None, [7]]), "multi": t([*notes, dot, ["a"]]),
+             "gone-does-not-count": t([*attrs, "a", [6, R2, UNDEFINED]], [*notes, dot, []], [*tags, "x", [6, R2, UNDEFINED]], [*votes, R2, [1, 2]]), "all-together": t([*best, None, [7]], [*notes, dot, ["a"]], [*votes, R2, [1, 2]], title=a5)}
+    assert fingerprint(cases["counter"]) == fingerprint(cases["gone-does-not-count"])
+    for name, state in cases.items():
+        f.case(name, "SYNC-18", state, fingerprint(state))
+    f.close()
+
+    f = File("rules-admit.vec", "admit", "[server's time, state, [author, stamp, + row]] => the code, with changes of the profile rules. Spec 5.")
+    for name, code, sum, amount in (("within", 0, MAX - 1, 1), ("beyond", 37, MAX, 1), ("below", 37, 1 - MAX, -2), ("back-again", 0, MAX, -1)):
+        f.case(f"sum-{name}", "RULES-10", [5, t([*votes, R2, [1, sum]]), [R2, 5, [T1, votes, amount]]], code)
+    f.case("sum-of-another", "RULES-10", [5, t([*votes, R3, [1, MAX]]), [R2, 5, [T1, votes, 1]]], 0)
+    f.case("sum-in-a-new-life", "RULES-10", [5, t([*votes, R2, [1, MAX]], life=1), [R2, 5, [T1, 0, 2]]], 0)
+    f.close()
+
+    f = File("rules-link.vec", "link", "The chain over changes of the profile rules. Spec 6.")
+    base = 1700000000000
+    for name, *ops in (("amount", votes, 1), ("set-after", tags, [["x", True, [base + 9, 0]]]), ("multi", notes, [[dot], "b"]), ("unknown", ["f", 24], [["k", 1]])):
+        changes = [[1, 5, [T1, *ops]]]
+        f.case(name, "RULES-2", ["home", R1, base, changes], chain("home", R1, base, changes))
+    f.close()
+
+
 if __name__ == "__main__":
     values()
     frames()
@@ -593,4 +702,5 @@ if __name__ == "__main__":
     merges()
     clocks()
     presences()
+    rules()
     print(COUNT, "vectors")

@@ -110,8 +110,10 @@ fn name(item: &Item) -> (String, String) {
 
 /// `[stamp, + row]` as a change.
 pub fn change(seq: u64, stamp_and_rows: &[Item]) -> Change {
-    let rows = stamp_and_rows[1..].iter().map(row).collect();
-    Change { seq, reading: reading(&stamp_and_rows[0]), rows, origin: None }
+    let rows = stamp_and_rows[1..].iter().filter(|row| matches!(row, Item::Array(_))).map(row).collect();
+    let origin = stamp_and_rows.last().and_then(|map| if let Item::Map(pairs) = map { pairs.first() } else { None });
+    let origin = origin.map(|(_, origin)| (replica(&origin.items()[0]), number(&origin.items()[1])));
+    Change { seq, reading: reading(&stamp_and_rows[0]), rows, origin }
 }
 
 fn row(row: &Item) -> Row {
@@ -119,20 +121,36 @@ fn row(row: &Item) -> Row {
         [Item::Int(0), life, ops @ ..] => (number(life), ops),
         ops => (1, ops),
     };
-    let op = |pair: &[Item]| Op { field: text(&pair[0].items()[0]), after: pair[0].items().get(2).map(reading), value: value(&pair[1]) };
+    let op = |pair: &[Item]| {
+        let [field, rule, after @ ..] = pair[0].items() else { panic!("{pair:?} begins with no column") };
+        Op { field: text(field), rule: number(rule), after: after.first().map(reading), item: pair[1].clone() }
+    };
     Row { record: name(&row.items()[0]), life, ops: ops.chunks(2).map(op).collect() }
 }
 
-/// Records `[[collection, id], life, {field: [reading, author, value]}]` as a state.
+/// Records `[[collection, id], life, {field: [reading, author, value]}, ? [* [field, rule, key, state]]]` as a state.
 pub fn state(records: &[Item]) -> State {
     records.iter().map(|record| record_of(record.items())).collect()
 }
 
 fn record_of(record: &[Item]) -> ((String, String), Record) {
-    let [of, life, Item::Map(fields)] = record else { panic!("{record:?} is no record") };
-    let cell = |(field, cell): &(Item, Item)| {
-        let [at, author, held] = cell.items() else { panic!("{cell:?} is no cell") };
-        (text(field), Cell { reading: reading(at), author: replica(author), value: value(held) })
+    let [of, life, Item::Map(fields), further @ ..] = record else { panic!("{record:?} is no record") };
+    let lww = |(field, held): &(Item, Item)| ((text(field), 0, encode(&Item::Null)), cell(0, held));
+    let other = |cells: &Item| {
+        let [field, rule, key, held] = cells.items() else { panic!("{cells:?} is no cell") };
+        ((text(field), number(rule), encode(key)), cell(number(rule), held))
     };
-    (name(of), Record { life: number(life), cells: fields.iter().map(cell).collect() })
+    let cells = fields.iter().map(lww).chain(further.iter().flat_map(|cells| cells.items()).map(other)).collect();
+    (name(of), Record { life: number(life), cells })
+}
+
+/// What a cell of a rule holds: `[reading, author, value]`, `[value]`, `[seq, value]`, or `[]` for a dot that was removed.
+fn cell(rule: u64, held: &Item) -> Cell {
+    match (rule % 8, held.items()) {
+        (0, [at, author, held]) => Cell::Stamped(reading(at), replica(author), value(held)),
+        (1 | 2, [value]) => Cell::Value(value.clone()),
+        (3, [seq, value]) => Cell::Numbered(number(seq), value.clone()),
+        (4, dots) => Cell::Dot(dots.first().map(encode)),
+        _ => panic!("{held:?} is no cell of the rule {rule}"),
+    }
 }

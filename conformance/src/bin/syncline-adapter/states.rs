@@ -7,8 +7,8 @@ use syncline::clock::{Replica, Stamp};
 use syncline::codec::{Reader, Writer};
 use syncline::limits::CLOCK_ADMIT_MS;
 use syncline::registry::Code;
-use syncline::rules::State;
 use syncline::rules::lww::Lww;
+use syncline::rules::{Join, Key, LWW, State, join_of};
 use syncline::space::{CellName, RecordState, Space};
 use syncline::store::MemoryStore;
 
@@ -20,9 +20,9 @@ type Records = BTreeMap<RecordName, RecordState>;
 pub fn merge(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     reader.array()?;
     let (space, mut store) = stored(&records(reader)?)?;
-    for position in 0..reader.array()? {
-        let (author, change) = change(reader)?;
-        space.apply(&mut store, author, &change, 1 + position as u64)?;
+    for position in 1..=reader.array()? as u64 {
+        let (author, change) = change(reader, position)?;
+        space.apply(&mut store, author, &change, position)?;
     }
     let names = space.records(&store, None)?;
     let after: Records =
@@ -48,11 +48,13 @@ pub fn admit(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     reader.array()?;
     let server_ms = reader.uint()?;
     let (space, store) = stored(&records(reader)?)?;
-    let (_, change) = change(reader)?;
+    let (author, change) = change(reader, 2)?;
     let code = if change.reading.ms() > server_ms + CLOCK_ADMIT_MS {
         Code::CLOCK
     } else if space.raises_too_far(&store, &change)? {
         Code::DEPENDENCY
+    } else if space.sums_too_far(&store, author, &change)? {
+        Code::LIMIT
     } else {
         Code::ACCEPTED
     };
@@ -88,13 +90,13 @@ fn stored(records: &Records) -> Result<(Space, MemoryStore), Fault> {
     Ok((space, store))
 }
 
-/// `[author, stamp, + row]`, read as the change of seq 1 in a push.
-fn change(reader: &mut Reader) -> Result<(Replica, Change), Fault> {
+/// `[author, stamp, + row]`, read as the change of this seq in a push.
+fn change(reader: &mut Reader, seq: u64) -> Result<(Replica, Change), Fault> {
     let items = reader.array()?;
     let author = author(reader)?;
     let mut pushed = Writer::default();
     pushed.array(items);
-    pushed.uint(1);
+    pushed.uint(seq);
     for _ in 1..items {
         pushed.raw(reader.skip_item()?);
     }
@@ -107,27 +109,40 @@ fn change(reader: &mut Reader) -> Result<(Replica, Change), Fault> {
 fn records(reader: &mut Reader) -> Result<Records, Fault> {
     let mut records = Records::new();
     for _ in 0..reader.array()? {
-        reader.array()?;
+        let parts = reader.array()?;
         reader.array()?;
         let name = RecordName { collection: reader.text()?.to_owned(), id: reader.text()?.to_owned() };
         let mut record = RecordState { life: reader.uint()?, cells: BTreeMap::new() };
         for _ in 0..reader.map()? {
             let field = CellName::lww(reader.text()?);
-            record.cells.insert(field, State::Stamped(cell(reader)?));
+            let state = cell(reader, LWW)?;
+            record.cells.insert(field, state);
+        }
+        for _ in 0..if parts == 4 { reader.array()? } else { 0 } {
+            reader.array()?;
+            let (field, rule) = (reader.text()?.to_owned(), reader.uint()?);
+            let key = Key::from_bytes(reader.skip_item()?);
+            let state = cell(reader, rule)?;
+            record.cells.insert(CellName { field, rule, key }, state);
         }
         records.insert(name, record);
     }
     Ok(records)
 }
 
-fn cell(reader: &mut Reader) -> Result<Lww, Fault> {
-    reader.array()?;
-    let stamp = Stamp { reading: reading(reader)?, author: author(reader)? };
-    if reader.is_undefined() {
-        reader.undefined()?;
-        return Ok(Lww { stamp, value: None });
-    }
-    Ok(Lww { stamp, value: Some(reader.value(0)?) })
+/// What a cell of the rule holds: `[reading, author, value]`, `[value]`, `[seq, value]`, or `[]` for a dot that was removed.
+fn cell(reader: &mut Reader, rule: u64) -> Result<State, Fault> {
+    let items = reader.array()?;
+    Ok(match join_of(rule).ok_or("a rule without a join")? {
+        Join::GreaterStamp => {
+            let stamp = Stamp { reading: reading(reader)?, author: author(reader)? };
+            let value = if reader.is_undefined() { reader.undefined().map(|()| None)? } else { Some(reader.value(0)?) };
+            State::Stamped(Lww { stamp, value })
+        }
+        Join::Greatest | Join::Least => State::Extreme(reader.value(0)?),
+        Join::GreaterSeq => State::Sequenced { seq: reader.uint()?, value: reader.value(0)? },
+        Join::RemovedWins => State::Dot(if items == 1 { Some(reader.value(0)?) } else { None }),
+    })
 }
 
 fn author(reader: &mut Reader) -> Result<Replica, Fault> {
@@ -137,22 +152,36 @@ fn author(reader: &mut Reader) -> Result<Replica, Fault> {
 fn write_records(writer: &mut Writer, records: &Records) {
     writer.array(records.len());
     for (name, record) in records {
-        writer.array(3);
+        // Keys of a map stand in the order of their encodings: shorter first. (CODEC-5)
+        let mut fields: Vec<_> = record.cells.iter().filter(|(name, _)| name.rule == LWW).collect();
+        fields.sort_by_key(|(name, _)| (name.field.len(), &name.field));
+        let further: Vec<_> = record.cells.iter().filter(|(name, _)| name.rule != LWW).collect();
+        writer.array(if further.is_empty() { 3 } else { 4 });
         writer.array(2);
         writer.text(&name.collection);
         writer.text(&name.id);
         writer.uint(record.life);
-        // Keys of a map stand in the order of their encodings: shorter first. (CODEC-5)
-        let mut fields: Vec<(&CellName, &Lww)> = Vec::new();
-        for (name, state) in &record.cells {
-            if let State::Stamped(cell) = state {
-                fields.push((name, cell));
-            }
-        }
-        fields.sort_by_key(|(name, _)| (name.field.len(), &name.field));
         writer.map(fields.len());
-        for (name, cell) in fields {
+        for (name, state) in fields {
             writer.text(&name.field);
+            write_cell(writer, state);
+        }
+        if !further.is_empty() {
+            writer.array(further.len());
+        }
+        for (name, state) in further {
+            writer.array(4);
+            writer.text(&name.field);
+            writer.uint(name.rule);
+            writer.raw(name.key.as_bytes());
+            write_cell(writer, state);
+        }
+    }
+}
+
+fn write_cell(writer: &mut Writer, state: &State) {
+    match state {
+        State::Stamped(cell) => {
             writer.array(3);
             write(writer, cell.stamp.reading);
             writer.bytes(&cell.stamp.author.0);
@@ -161,5 +190,7 @@ fn write_records(writer: &mut Writer, records: &Records) {
                 None => writer.undefined(),
             }
         }
+        State::Dot(None) => writer.array(0),
+        other => other.write_digested(writer),
     }
 }

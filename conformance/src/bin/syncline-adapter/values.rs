@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use syncline::change::RecordName;
-use syncline::client::Write;
+use syncline::client::{Edit, Write};
 use syncline::space::{Fields, Shown, View};
 use syncline::value::{Value, ValueMap};
 
@@ -38,9 +38,43 @@ pub fn write_rows(rows: &Json) -> Result<Result<Vec<Write>, String>, String> {
                 Err(refused) => return Ok(Err(refused)),
             }
         }
+        if let Some(columns) = row["columns"].as_object() {
+            match edits(columns) {
+                Ok(edits) => all.push(Write::Edit { collection: collection.clone(), id: id.clone(), edits }),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
         all.push(Write::Put { collection, id, fields });
     }
     Ok(Ok(all))
+}
+
+/// Columns of further rules: field to rule to what is written.
+fn edits(columns: &serde_json::Map<String, Json>) -> Result<Vec<(String, Edit)>, String> {
+    let mut edits = Vec::new();
+    for (field, rules) in columns {
+        for (rule, written) in rules.as_object().into_iter().flatten() {
+            edits.push((field.clone(), edit(rule, written)?));
+        }
+    }
+    Ok(edits)
+}
+
+fn edit(rule: &str, written: &Json) -> Result<Edit, String> {
+    let items = || written.as_array().into_iter().flatten();
+    Ok(match rule {
+        "counter" => Edit::Add(written.as_i64().ok_or("an amount that is no integer")?),
+        "max" => Edit::Max(read(written)?),
+        "min" => Edit::Min(read(written)?),
+        "set" => Edit::Elements(items().map(|pair| Ok((read(&pair[0])?, pair[1] == true))).collect::<Result<_, String>>()?),
+        "map" => {
+            let entry =
+                |(key, value): (&String, &Json)| Ok((key.clone(), if value.get("$unset").is_some() { None } else { Some(read(value)?) }));
+            Edit::Entries(written.as_object().into_iter().flatten().map(entry).collect::<Result<_, String>>()?)
+        }
+        "multi" => Edit::Values(items().map(read).collect::<Result<_, _>>()?),
+        other => return Err(format!("{other} is no rule")),
+    })
 }
 
 fn read(json: &Json) -> Result<Value, String> {

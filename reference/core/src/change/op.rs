@@ -132,17 +132,15 @@ pub(super) fn write_op(w: &mut Writer, op: &Op, write_after: impl Fn(&mut Writer
             entries.iter().for_each(|entry| write_entry(w, op.rule, entry));
         }
         Payload::Values { removed, added } => {
-            w.array(2);
+            w.array(1 + added.len());
             w.array(removed.len());
             removed.iter().for_each(|dot| dot.write(w));
-            w.array(added.len());
             added.iter().for_each(|value| w.value(value));
         }
         Payload::Indexed { removed, values } => {
-            w.array(2);
+            w.array(1 + values.len());
             w.array(removed.len());
             removed.iter().for_each(|index| w.uint(*index));
-            w.array(values.len());
             for (index, value) in values {
                 w.array(2);
                 w.uint(*index);
@@ -289,7 +287,7 @@ fn read_entry_after(r: &mut Reader, form: &Form) -> Result<Reading, CodecError> 
 /// RULES-14
 fn read_values(r: &mut Reader) -> Result<(Payload, usize), CodecError> {
     let at = r.position();
-    expect_items(r, 2..=2)?;
+    let items = expect_items(r, 1..=usize::MAX)?;
     let mut removed: Vec<Dot> = Vec::new();
     for _ in 0..r.array()? {
         let at = r.position();
@@ -298,7 +296,7 @@ fn read_values(r: &mut Reader) -> Result<(Payload, usize), CodecError> {
         removed.push(dot);
     }
     let (mut added, mut largest) = (Vec::new(), 0);
-    for _ in 0..r.array()? {
+    for _ in 1..items {
         let start = r.position();
         added.push(r.value(0)?);
         largest = largest.max(r.position() - start);
@@ -311,7 +309,7 @@ fn read_values(r: &mut Reader) -> Result<(Payload, usize), CodecError> {
 
 fn read_indexed(r: &mut Reader) -> Result<(Payload, usize), CodecError> {
     let at = r.position();
-    expect_items(r, 2..=2)?;
+    let items = expect_items(r, 1..=usize::MAX)?;
     let mut removed: Vec<u64> = Vec::new();
     for _ in 0..r.array()? {
         let at = r.position();
@@ -320,7 +318,7 @@ fn read_indexed(r: &mut Reader) -> Result<(Payload, usize), CodecError> {
         removed.push(index);
     }
     let mut values: Vec<(u64, Value)> = Vec::new();
-    for _ in 0..r.array()? {
+    for _ in 1..items {
         let at = r.position();
         expect_items(r, 2..=2)?;
         let index = r.uint()?;

@@ -10,6 +10,7 @@
 //! ```
 
 mod access;
+mod edit;
 mod flow;
 mod outbox;
 mod presence;
@@ -34,6 +35,7 @@ use session::Session;
 use staging::Staging;
 
 pub use access::Wiped;
+pub use edit::Edit;
 pub use outbox::Rejection;
 pub use write::{Refusal, Write, WriteError};
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Client, Event};
+use super::{Client, Edit, Event};
 use crate::change::{Change, Op, Payload, RecordName, Row};
 use crate::clock::{Now, Reading};
 use crate::limits;
-use crate::rules::{LWW, life};
+use crate::rules::{Key, LWW, State, life};
+use crate::space::{CellName, RecordState};
 use crate::store::{Store, StoreError};
 use crate::value::Value;
 
@@ -22,6 +23,15 @@ pub enum Write {
         /// Fields and their values; none unsets.
         fields: Vec<(String, Option<Value>)>,
     },
+    /// Writes to fields of a record under the further rules, creating it where it does not show.
+    Edit {
+        /// The collection.
+        collection: String,
+        /// The record.
+        id: String,
+        /// Fields and what is done to them.
+        edits: Vec<(String, Edit)>,
+    },
     /// Deletes a record that shows.
     Delete {
         /// The collection.
@@ -33,7 +43,7 @@ pub enum Write {
 
 impl Write {
     fn record(&self) -> RecordName {
-        let (Self::Put { collection, id, .. } | Self::Delete { collection, id }) = self;
+        let (Self::Put { collection, id, .. } | Self::Edit { collection, id, .. } | Self::Delete { collection, id }) = self;
         RecordName { collection: collection.clone(), id: id.clone() }
     }
 }
@@ -73,7 +83,7 @@ impl From<StoreError> for WriteError {
     }
 }
 
-fn refuse<T>(found: String, allowed: impl Into<String>) -> Result<T, WriteError> {
+pub(super) fn refuse<T>(found: String, allowed: impl Into<String>) -> Result<T, WriteError> {
     Err(WriteError::Refused(Refusal { found, allowed: allowed.into() }))
 }
 
@@ -130,7 +140,14 @@ impl Client {
             let payload = value.map_or(Payload::Unset, Payload::Set);
             Op { field, rule: LWW, after: None, payload }
         };
-        Ok(Row { record, life: next, ops: wanted.fields.into_iter().map(op).collect() })
+        let mut ops: Vec<Op> = wanted.fields.into_iter().map(op).collect();
+        let seen = if shown { state } else { RecordState::default() };
+        for ((field, _), edit) in wanted.edits {
+            ops.extend(edit.op(field, self.outbox.identity.replica, &seen)?);
+        }
+        // MODEL-6
+        ops.sort_by(|a, b| (&a.field, a.rule).cmp(&(&b.field, b.rule)));
+        Ok(Row { record, life: next, ops })
     }
 
     /// A change of these rows, under the next seq and a new reading. (CLOCK-2, CLOCK-6, CLOCK-7)
@@ -141,8 +158,17 @@ impl Client {
             let mut state = self.base.record(store, &row.record)?;
             self.outbox.overlay(&row.record, &mut state);
             for op in &mut row.ops {
-                let seen = state.lww(&op.field).filter(|_| state.life == row.life);
-                op.after = seen.map(|cell| cell.stamp.reading).filter(|seen: &Reading| *seen >= reading);
+                let seen = |name: &CellName| match state.cells.get(name).filter(|_| state.life == row.life) {
+                    Some(State::Stamped(cell)) => Some(cell.stamp.reading).filter(|seen: &Reading| *seen >= reading),
+                    _ => None,
+                };
+                if op.rule == LWW {
+                    op.after = seen(&CellName::lww(&op.field));
+                }
+                let Payload::Entries(entries) = &mut op.payload else { continue };
+                for entry in entries {
+                    entry.after = seen(&CellName { field: op.field.clone(), rule: op.rule, key: Key::value(&entry.key) });
+                }
             }
         }
         Ok(Change { seq: self.outbox.identity.last.0 + 1, reading, rows, origin: None, extra: Vec::new() })
@@ -153,6 +179,7 @@ impl Client {
 #[derive(Default)]
 struct Wanted {
     fields: BTreeMap<String, Option<Value>>,
+    edits: BTreeMap<(String, u64), Edit>,
     delete: bool,
     puts: bool,
 }
@@ -161,6 +188,7 @@ impl Wanted {
     fn merge(&mut self, write: &Write, value_bytes_max: usize) -> Result<(), WriteError> {
         match write {
             Write::Delete { .. } => self.delete = true,
+            Write::Edit { .. } => {}
             Write::Put { fields, .. } => {
                 self.puts = true;
                 for (field, value) in fields {
@@ -168,6 +196,19 @@ impl Wanted {
                     check_value(field, value.as_ref(), value_bytes_max)?;
                     self.fields.insert(field.clone(), value.clone());
                 }
+            }
+        }
+        if let Write::Edit { edits, .. } = write {
+            self.puts = true;
+            for (field, edit) in edits {
+                check_name("field name", field, limits::FIELD_NAME_BYTES_MAX)?;
+                let at = (field.clone(), edit.rule());
+                let edit = match self.edits.remove(&at) {
+                    Some(before) => before.then(edit.clone()),
+                    None => edit.clone(),
+                };
+                edit.check(field, value_bytes_max)?;
+                self.edits.insert(at, edit);
             }
         }
         if self.puts && self.delete {
@@ -188,7 +229,7 @@ fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), WriteError
 }
 
 /// CODEC-10, LIMIT-4
-fn check_value(field: &str, value: Option<&Value>, bytes_max: usize) -> Result<(), WriteError> {
+pub(super) fn check_value(field: &str, value: Option<&Value>, bytes_max: usize) -> Result<(), WriteError> {
     let Some(value) = value else { return Ok(()) };
     let depth = value.depth();
     if depth > limits::DEPTH_MAX {

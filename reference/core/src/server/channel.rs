@@ -4,7 +4,7 @@ use super::judge::{self, Judged};
 use super::log::{self, HistoryStart, Log, Verdict};
 use super::presence::Told;
 use super::stream::{self, Channel, Hosted, TailEntry};
-use super::{ConnId, Failure, Grant, Right, Server, refuse, unexpected};
+use super::{ConnId, Failure, Grant, Phase, Right, Server, refuse, unexpected};
 use crate::change::Cursor;
 use crate::clock::{History, Now};
 use crate::credit::Credit;
@@ -24,6 +24,10 @@ impl Server {
         grant: &Grant,
     ) -> Result<(), Failure> {
         let conn = self.conns.get(&id).expect("the caller found it");
+        let profiles = match conn.phase {
+            Phase::Open { profiles, .. } => profiles,
+            _ => Profiles::CORE,
+        };
         // SESS-16
         if conn.channels.contains_key(&channel) {
             return unexpected(2, "the channel is in use");
@@ -93,6 +97,7 @@ impl Server {
                 space: number,
                 replica: open.replica,
                 right,
+                profiles,
                 sent: start,
                 settled: told,
                 catching,
@@ -201,8 +206,8 @@ impl Server {
             let base_ms = space.history.base_ms;
             match judge::judge(&log, store, replica, item, self.config.quota, now.wall_ms)? {
                 Judged::Settled { position, seq, verdict, change } => {
-                    let body = stream::body(position, replica, seq, verdict, change, base_ms);
-                    space.push(TailEntry { position, author: replica, seq, verdict, body }, now.mono_ms);
+                    let (body, core_body) = stream::bodies(position, replica, seq, verdict, change, base_ms);
+                    space.push(TailEntry { position, author: replica, seq, verdict, body, core_body }, now.mono_ms);
                 }
                 // A verdict that is still on its way is not repeated.
                 Judged::Again { position, .. } if position > sent => {}

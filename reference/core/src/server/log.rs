@@ -445,13 +445,15 @@ fn read_history(bytes: &[u8]) -> Result<HistoryStart, CodecError> {
     Ok(HistoryStart { history: History(read_fixed(&mut r, "an id of its length")?), first: r.uint()?, base_ms: r.uint()? })
 }
 
-/// A detail is kept as 0 for none, else one more than it: stored numbers are unsigned.
 fn write_detail(w: &mut Writer, detail: Option<u64>) {
-    w.uint(detail.map_or(0, |detail| detail + 1));
+    match detail {
+        Some(detail) => w.uint(detail),
+        None => w.null(),
+    }
 }
 
 fn read_detail(r: &mut Reader) -> Result<Option<u64>, CodecError> {
-    Ok(r.uint()?.checked_sub(1))
+    if r.is_null() { r.null().map(|()| None) } else { r.uint().map(Some) }
 }
 
 fn damaged(error: CodecError) -> StoreError {

@@ -14,8 +14,9 @@ use crate::clock::Replica;
 use crate::codec::Writer;
 use crate::credit::Credit;
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Outcome, Reject, States, frame_of, items_of, message_bytes};
-use crate::registry::{Code, DURABILITY_STORED};
+use crate::message::{Ack, Item, Mark, Message, Outcome, PlacedChange, Reject, States, frame_of, items_of, message_bytes};
+use crate::registry::{Code, DURABILITY_STORED, Profiles};
+use crate::rules::LWW;
 use crate::space::Changed;
 use crate::store::{Store, StoreError};
 
@@ -40,6 +41,8 @@ pub(super) struct TailEntry {
     pub verdict: Verdict,
     /// The `change` or `void` message.
     pub body: Arc<[u8]>,
+    /// The same for channels without the further rules, where it differs. (RULES-17)
+    pub core_body: Option<Arc<[u8]>>,
 }
 
 /// A space that was opened since the start.
@@ -70,6 +73,8 @@ pub(super) struct Channel {
     pub replica: Replica,
     /// What the token allowed when it was opened. (ACCESS-6)
     pub right: Right,
+    /// What is agreed on its connection.
+    pub profiles: Profiles,
     /// Up to where everything was sent.
     pub sent: u64,
     /// The last own seq whose verdict the client has from `open` or an outcome.
@@ -234,8 +239,10 @@ impl Hosted {
                 bodies.extend(self.bytes(reject(entry.seq, entry.position, entry.verdict)));
                 channel.settled = entry.seq;
             } else {
-                bodies.extend_from_slice(&entry.body);
-                cost += entry.body.len();
+                let core = entry.core_body.as_ref().filter(|_| !channel.profiles.has(Profiles::RULES));
+                let body = core.unwrap_or(&entry.body);
+                bodies.extend_from_slice(body);
+                cost += body.len();
             }
             if bodies.len() >= FRAME_BYTES_TARGET {
                 break;
@@ -262,6 +269,9 @@ impl Hosted {
         };
         let page = self.log.cells().changed_after(store, channel.sent, PART_CELLS_MAX)?;
         let (cells, to) = whole_positions(page, upto, part_bytes_max.saturating_sub(outcomes.len() * OUTCOME_BYTES));
+        let rules = channel.profiles.has(Profiles::RULES);
+        // RULES-17
+        let cells = cells.into_iter().filter(|cell| rules || !matches!(cell, Changed::Cell(_, _, name, _) if name.rule != LWW)).collect();
         let mut items = items_of(cells).map_err(|error| StoreError(format!("a stored cell is damaged: {error}")))?;
         for outcome in outcomes.iter().filter(|outcome| outcome.position <= to) {
             let Verdict { code, detail } = outcome.verdict;
@@ -275,7 +285,7 @@ impl Hosted {
     }
 
     fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
-        let fingerprint = self.log.cells().fingerprint(store, true)?.wire();
+        let fingerprint = self.log.cells().fingerprint(store, channel.profiles.has(Profiles::RULES))?.wire();
         channel.marked = Some((self.committed, now_ms));
         Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None }))
     }
@@ -318,18 +328,27 @@ fn size(cell: &Changed) -> usize {
     }
 }
 
-/// The body that other replicas get for an entry. (SESS-20)
-pub(super) fn body(
+/// The body that other replicas get for an entry, and the one without the further rules where it differs. (SESS-20, RULES-17)
+pub(super) fn bodies(
     position: u64,
     author: Replica,
     seq: u64,
     verdict: Verdict,
     change: Option<crate::change::Change>,
     base_ms: u64,
-) -> Arc<[u8]> {
+) -> (Arc<[u8]>, Option<Arc<[u8]>>) {
+    let bytes = |message| -> Arc<[u8]> { message_bytes(&message, base_ms).into() };
+    let mut core = None;
     let message = match change {
-        Some(change) if verdict.code == Code::ACCEPTED => Message::Change(crate::message::PlacedChange { position, author, change }),
+        Some(change) if verdict.code == Code::ACCEPTED => {
+            if change.rows.iter().flat_map(|row| &row.ops).any(|op| op.rule != LWW) {
+                let mut change = change.clone();
+                change.rows.iter_mut().for_each(|row| row.ops.retain(|op| op.rule == LWW));
+                core = Some(bytes(Message::Change(PlacedChange { position, author, change })));
+            }
+            Message::Change(PlacedChange { position, author, change })
+        }
         _ => Message::Void(crate::message::Void { position, author, seq, code: verdict.code, link: None }),
     };
-    message_bytes(&message, base_ms).into()
+    (bytes(message), core)
 }
