@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline::change::RecordName;
-use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Write, WriteError};
+use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Wiped, Write, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
@@ -71,6 +71,33 @@ impl Local {
     /// Whether a token is sent to the server.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
+    }
+
+    /// Takes a new token, and when it ends in Unix milliseconds where that is known. (ACCESS-15, ACCESS-16)
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn set_token(&mut self, token: Option<String>, expires_ms: Option<u64>) -> Result<(), StoreError> {
+        self.token.clone_from(&token);
+        self.client.set_token(now(self.started), token, expires_ms);
+        self.collect();
+        // A client that was refused begins again.
+        if self.online { self.handle(Input::Start) } else { Ok(()) }
+    }
+
+    /// Removes all that the replica holds, unless changes have no verdict and it is not forced. Where it was done, the
+    /// replica is of no use any more. (ACCESS-18)
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn wipe(&mut self, force: bool) -> Result<Wiped, StoreError> {
+        let wiped = match self.client.wipe(&mut self.store, force) {
+            Ok(wiped) => wiped,
+            Err(error) => return Err(self.undo(error)),
+        };
+        self.commit()?;
+        self.store.scrub()?;
+        Ok(wiped)
     }
 
     /// Makes one atomic change and returns its seq. It is durable and shown at once. (MODEL-3, MODEL-12)

@@ -17,9 +17,17 @@ use crate::socket::{Socket, dial};
 
 /// A replica that a task of its own keeps in sync. Dropped, the task ends and the replica with it.
 pub struct Session {
-    commands: mpsc::Sender<Command>,
+    remote: Remote,
     notices: mpsc::Receiver<Notice>,
     task: JoinHandle<(Local, Result<(), StoreError>)>,
+}
+
+/// Reaches the replica of a session from another task. While one is kept, the session does not end.
+#[derive(Clone)]
+pub struct Remote {
+    commands: mpsc::Sender<Command>,
+    /// The address, where a token may not travel to it.
+    unsafe_address: Option<Address>,
 }
 
 /// What a session tells the application.
@@ -67,7 +75,8 @@ impl Session {
     /// # Errors
     /// When the replica has a token and the address does not keep secrets. The replica is dropped.
     pub fn start(local: Local, address: Address, policy: TokenPolicy) -> Result<Self, SessionError> {
-        if local.has_token() && policy == TokenPolicy::Guarded && !address.keeps_secrets() {
+        let unsafe_address = (policy == TokenPolicy::Guarded && !address.keeps_secrets()).then(|| address.clone());
+        if let Some(address) = unsafe_address.clone().filter(|_| local.has_token()) {
             return Err(SessionError::TokenInClear(address));
         }
         let (commands, to_run) = mpsc::channel(COMMANDS_MAX);
@@ -77,9 +86,44 @@ impl Session {
             let ended = running.run(to_run, to_tell).await;
             (running.local, ended)
         });
-        Ok(Self { commands, notices, task })
+        Ok(Self { remote: Remote { commands, unsafe_address }, notices, task })
     }
 
+    /// A handle for other tasks.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Runs `command` on the replica, between two frames, and returns what it returns.
+    ///
+    /// # Errors
+    /// `Ended` when the session has ended.
+    pub async fn with<R: Send + 'static>(&self, command: impl FnOnce(&mut Local) -> R + Send + 'static) -> Result<R, SessionError> {
+        self.remote.with(command).await
+    }
+
+    /// The next notice; nothing when the session has ended, and [`Session::stop`] says why.
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+
+    /// Ends the connection and gives the replica back.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn stop(self) -> Result<Local, SessionError> {
+        drop(self.remote);
+        drop(self.notices);
+        match self.task.await {
+            Ok((local, Ok(()))) => Ok(local),
+            Ok((_, Err(error))) => Err(error.into()),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(SessionError::Ended),
+        }
+    }
+}
+
+impl Remote {
     /// Runs `command` on the replica, between two frames, and returns what it returns.
     ///
     /// # Errors
@@ -94,24 +138,16 @@ impl Session {
         answered.await.map_err(|_| SessionError::Ended)
     }
 
-    /// The next notice; nothing when the session has ended, and [`Session::stop`] says why.
-    pub async fn next(&mut self) -> Option<Notice> {
-        self.notices.recv().await
-    }
-
-    /// Ends the connection and gives the replica back.
+    /// Gives the replica a new token, and when it ends where that is known. It goes out on the open connection, or a refused
+    /// client connects again with it. (ACCESS-15)
     ///
     /// # Errors
-    /// When the store failed.
-    pub async fn stop(self) -> Result<Local, SessionError> {
-        drop(self.commands);
-        drop(self.notices);
-        match self.task.await {
-            Ok((local, Ok(()))) => Ok(local),
-            Ok((_, Err(error))) => Err(error.into()),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(SessionError::Ended),
+    /// When others could read the token on its way (BIND-6), the session has ended, or the store failed.
+    pub async fn set_token(&self, token: String, expires_ms: Option<u64>) -> Result<(), SessionError> {
+        if let Some(address) = &self.unsafe_address {
+            return Err(SessionError::TokenInClear(address.clone()));
         }
+        Ok(self.with(move |local| local.set_token(Some(token), expires_ms)).await??)
     }
 }
 

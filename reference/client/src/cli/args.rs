@@ -37,6 +37,9 @@ pub struct Global {
     /// Who you are, where the server asks; never stored
     #[arg(long, global = true, env = "SYNCLINE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// A file with the token, which `watch` reads again when it changes; never stored
+    #[arg(long, global = true, env = "SYNCLINE_TOKEN_FILE", value_name = "PATH", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
     /// Send the token even where others can read it
     #[arg(long, global = true)]
     pub insecure_token: bool,
@@ -110,6 +113,12 @@ pub enum Command {
     /// One line a record, {"collection":…,"id":…,"fields":{…}}, ascending by collection and id; the keys of all objects below
     /// `fields` ascending; names compared by their UTF-8 bytes.
     Export { collection: Option<String> },
+    /// Forget all that this device holds of the space, once nothing is unsent
+    Logout {
+        /// Also where changes would be lost that the server does not have
+        #[arg(long)]
+        force: bool,
+    },
     /// Show changes that the server rejected
     Rejected {
         /// Forget the rejection of this number

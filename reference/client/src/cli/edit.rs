@@ -1,17 +1,17 @@
-//! `put`, `unset` and `delete`.
+//! `put`, `unset`, `delete` and `logout`.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 use syncline::change::RecordName;
-use syncline::client::Write;
+use syncline::client::{Wiped, Write};
 use syncline::value::Value;
 use syncline_client::Local;
 use syncline_client::json::{self, JsonError};
 
 use super::args::Global;
 use super::output::{counted, line, title};
-use super::{Failure, failed, open};
+use super::{Failure, failed, open, store_path};
 
 pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -> Result<(), Failure> {
     let mut values = BTreeMap::new();
@@ -26,6 +26,33 @@ pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -
     let RecordName { collection, id } = record.clone();
     let seq = local.write(&[Write::Put { collection, id, fields: values.into_iter().collect() }])?;
     report(global, &local, seq, "saved", &[record])
+}
+
+/// Forgets all that the store holds, and removes its file. (ACCESS-18)
+pub fn logout(global: &Global, force: bool) -> Result<(), Failure> {
+    let mut local = open(global)?;
+    let lost = match local.wipe(force)? {
+        Wiped::Done { lost } => lost,
+        Wiped::Refused { unsent } => {
+            return failed(format!(
+                "{} would be lost, for the server has no verdict on it; sync first, or give --force",
+                counted(unsent, "change")
+            ));
+        }
+    };
+    drop(local);
+    let path = store_path(global);
+    for ending in ["", "-wal", "-shm"] {
+        let mut file = path.clone().into_os_string();
+        file.push(ending);
+        // What the wipe left is empty, and the endings are there only at times.
+        let _ = std::fs::remove_file(file);
+    }
+    match (global.json, lost) {
+        (true, _) => line(&json!({ "logged_out": true, "lost": lost }).to_string()),
+        (false, 0) => line("logged out; this device holds nothing of the space any more"),
+        (false, _) => line(&format!("logged out; {} were lost", counted(lost, "change"))),
+    }
 }
 
 /// JSON where it parses, else text.

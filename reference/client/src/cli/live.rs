@@ -6,6 +6,7 @@ use serde_json::json;
 use syncline::change::RecordName;
 use syncline::client::{Event, Status};
 use syncline::clock::Replica;
+use syncline::registry::Class;
 use syncline_client::session::TokenPolicy;
 use syncline_client::text::plain;
 use syncline_client::{Address, Local, Notice, Session};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::args::Global;
 use super::output::{counted, exported, line, summary, title};
-use super::{Failure, failed, open, store_path};
+use super::{Failure, failed, open, store_path, token};
 
 pub fn sync(global: &Global, patience: Duration) -> Result<(), Failure> {
     let (local, address) = open_online(global)?;
@@ -104,7 +105,9 @@ pub fn watch(global: &Global, collection: Option<String>, presence: Option<Strin
     local.set_presence(presence.map(String::into_bytes), PRESENCE_TTL)?;
     runtime()?.block_on(async {
         let mut session = Session::start(local, address, policy(global))?;
+        let remote = session.remote();
         let ended = tokio::select! {
+            ended = token::follow(global, remote) => ended,
             ended = show_changes(global, &mut session, collection.as_deref(), with_presence) => ended,
             interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::from),
         };
@@ -123,6 +126,8 @@ async fn show_changes(global: &Global, session: &mut Session, collection: Option
             }
             Notice::Event(Event::Presence(replicas)) if with_presence => show_presence(global, session, replicas).await?,
             Notice::Event(Event::Presence(_)) => {}
+            // Another token may come.
+            Notice::Event(event @ Event::Refused { .. }) if wants_token(global, &event) => eprintln!("{}", plain(&told(&event))),
             Notice::Event(event @ Event::Refused { .. }) => return failed(told(&event)),
             Notice::Event(event) => eprintln!("{}", plain(&told(&event))),
             Notice::NotReached(why) => eprintln!("{}", plain(&why)),
@@ -130,6 +135,11 @@ async fn show_changes(global: &Global, session: &mut Session, collection: Option
     }
     // The session's end is told by `stop`.
     Ok(())
+}
+
+/// Whether a refusal ends with a new token, and the file may bring one.
+fn wants_token(global: &Global, event: &Event) -> bool {
+    global.token_file.is_some() && matches!(event, Event::Refused { code, .. } if code.class() == Class::Credentials)
 }
 
 async fn show_change(global: &Global, session: &Session, name: RecordName) -> Result<(), Failure> {
@@ -184,6 +194,7 @@ pub fn status(global: &Global) -> Result<(), Failure> {
         ("space", global.space.clone()),
         ("store", store_path(global).display().to_string()),
         ("replica", status.replica.to_string()),
+        ("rights", if status.may_write { "reading and writing".into() } else { "reading only; what is written waits".into() }),
         ("position", position),
         ("to sync", counted(status.pending, "change")),
         ("rejected", counted(status.rejected, "change")),
@@ -226,6 +237,7 @@ fn status_json(global: &Global, server: Option<&str>, status: &Status, trouble: 
         "head": status.head,
         "pending": status.pending,
         "rejected": status.rejected,
+        "may_write": status.may_write,
         "fingerprint": hex(&status.fingerprint),
         "clock_offset_ms": status.clock_offset_ms,
     })

@@ -6,6 +6,7 @@ mod import;
 mod live;
 mod output;
 mod read;
+mod token;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -67,6 +68,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Import { file, collection, id } => import::import(global, file.as_deref(), collection.zip(id)),
         Command::Watch { collection, presence } => live::watch(global, collection, presence),
         Command::Sync { timeout } => live::sync(global, timeout),
+        Command::Logout { force } => edit::logout(global, force),
         Command::Status => live::status(global),
     }
 }
@@ -78,9 +80,10 @@ fn open(global: &Global) -> Result<Local, Failure> {
         let made = std::fs::create_dir_all(folder);
         made.map_err(|error| Failure::Failed(format!("cannot make the folder {} for the store: {error}", folder.display())))?;
     }
+    let token = token::given(global)?;
     let until = Instant::now() + LOCK_PATIENCE;
     let mut local = loop {
-        match Local::open(&path, &global.space, global.token.clone()) {
+        match Local::open(&path, &global.space, token.as_ref().map(|token| token.text.clone())) {
             Ok(local) => break local,
             // The store waits for the lock by itself for a part of that time.
             Err(error) if error.is_held() && Instant::now() < until => {}
@@ -90,6 +93,9 @@ fn open(global: &Global) -> Result<Local, Failure> {
             Err(error) => return failed(error),
         }
     };
+    if let Some(token) = token {
+        local.set_token(Some(token.text), token.expires_ms)?;
+    }
     if let Some(url) = &global.server {
         let address: Address = url.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
         if local.server()?.as_deref() != Some(address.as_str()) {

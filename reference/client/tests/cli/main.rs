@@ -1,5 +1,6 @@
 //! The command as its users meet it: processes, files and a server.
 
+mod access;
 mod commands;
 mod convergence;
 mod harness;
