@@ -137,9 +137,18 @@ impl Talk {
 
     /// Pushes a change to a record of its own, to be committed.
     pub fn push(&mut self, id: ConnId, replica: u64, seq: u64) {
-        let change = change(replica, seq, self.now.wall_ms);
-        let items = vec![Pushed::Change { change, bytes: 0, value_bytes_max: 0 }];
-        self.say(id, CHANNEL, Message::Push(Push { author: None, items }));
+        self.push_all(id, vec![change(&format!("{replica}-{seq}"), seq, self.now.wall_ms)]);
+    }
+
+    pub fn push_all(&mut self, id: ConnId, changes: Vec<Change>) {
+        let pushed = |change| Pushed::Change { change, bytes: 0, value_bytes_max: 0 };
+        self.say(id, CHANNEL, Message::Push(Push { author: None, items: changes.into_iter().map(pushed).collect() }));
+    }
+
+    /// The connection is gone.
+    pub fn hang_up(&mut self, id: ConnId) {
+        self.take(Input::HungUp(id));
+        self.bases.remove(&id);
     }
 
     pub fn say(&mut self, id: ConnId, channel: u16, message: Message) {
@@ -187,10 +196,10 @@ pub fn name(replica: u64) -> Replica {
     Replica(u128::from(replica).to_be_bytes())
 }
 
-/// A change of one field of a record that no other change writes.
-pub fn change(replica: u64, seq: u64, wall_ms: u64) -> Change {
+/// A change of one field of a record.
+pub fn change(id: &str, seq: u64, wall_ms: u64) -> Change {
     let op = Op { field: "n".into(), rule: LWW, after: None, payload: Payload::Set(Value::Int(seq as i64)) };
-    let record = RecordName { collection: "c".into(), id: format!("{replica}-{seq}") };
+    let record = RecordName { collection: "c".into(), id: id.into() };
     let reading = Reading::new(wall_ms, 0).expect("a time of this century");
     Change { seq, reading, rows: vec![Row { record, life: 1, ops: vec![op] }], origin: None, extra: Vec::new() }
 }
