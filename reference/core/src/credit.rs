@@ -66,6 +66,11 @@ impl Allowance {
         had
     }
 
+    /// The grant that stands, to be repeated; none where there is no bound.
+    pub fn standing(&self) -> Option<u64> {
+        (self.window < u64::MAX).then_some(self.granted)
+    }
+
     /// The grant to name now: where at most half of the window is left. (FLOW-3)
     pub fn due(&mut self) -> Option<u64> {
         let left = self.granted.saturating_sub(self.taken);

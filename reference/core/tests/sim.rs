@@ -11,15 +11,17 @@ fn seeds(by_default: u64) -> u64 {
 }
 
 fn check(faults: &Faults, seeds: std::ops::Range<u64>) {
-    let (mut writes, mut frames) = (0, 0);
+    let (mut writes, mut frames, mut resumed) = (0, 0, 0);
     for seed in seeds {
         let faults = faults.clone();
         let outcome = catch_unwind(move || run(seed, &faults)).unwrap_or_else(|_| panic!("seed {seed} panicked"));
         let report = outcome.unwrap_or_else(|violation| panic!("{violation:?}"));
         writes += report.writes;
         frames += report.frames;
+        resumed += report.resumed;
     }
     assert!(writes > 0 && frames > 0, "a world in which nothing happens shows nothing");
+    assert!(faults.cut_catch_up == 0 || resumed > 0, "no catch-up was cut where it was");
 }
 
 #[test]
@@ -30,6 +32,12 @@ fn a_calm_world_converges() {
 #[test]
 fn a_faulty_network_with_crashes_and_wrong_clocks_converges() {
     check(&Faults::common(), 0..seeds(1_200));
+}
+
+/// With little credit both ways. (SYNC-16, SYNC-27, FLOW-1)
+#[test]
+fn readers_that_stall_and_catch_ups_that_are_cut_converge() {
+    check(&Faults::slow_readers(), 0..seeds(400));
 }
 
 #[test]

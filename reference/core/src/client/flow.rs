@@ -37,4 +37,12 @@ impl Client {
             self.send(now, channel, &[Message::Credit { bytes }], 0);
         }
     }
+
+    /// Says again what the server may send: should the transport have lost it, nothing else would tell.
+    pub(super) fn repeat_credit(&mut self, now: Now) {
+        let channel = self.channel;
+        if let Some(bytes) = self.credit(channel).and_then(|credit| credit.taking.standing()) {
+            self.send(now, channel, &[Message::Credit { bytes }], 0);
+        }
+    }
 }

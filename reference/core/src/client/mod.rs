@@ -264,6 +264,11 @@ impl Client {
         Ok(())
     }
 
+    /// Up to where the parts of a catch-up under way are kept. (SYNC-27)
+    pub(crate) fn staged(&self) -> Option<u64> {
+        self.staging.as_ref().map(|staging| staging.to)
+    }
+
     /// What the shell is to do next, or none. Call only when the store is committed.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -560,6 +565,7 @@ impl Client {
                 self.pings += 1;
                 self.ping = Some((self.pings, now));
                 self.send(now, 0, &[Message::Ping(self.pings)], 0);
+                self.repeat_credit(now);
             }
             State::Streaming(_) => self.retry_reset(now, store)?,
             _ => {}

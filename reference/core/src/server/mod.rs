@@ -373,6 +373,11 @@ impl Server {
                     conn.pings += 1;
                     conn.sent_ms = now.mono_ms;
                     conn.replies.push_back(encode_frame(0, &[Message::Ping(conn.pings)], 0).into());
+                    // Should the transport have lost a grant, nothing else would tell.
+                    for (number, channel) in &conn.channels {
+                        let standing = channel.credit.taking.standing().map(|bytes| Message::Credit { bytes });
+                        conn.replies.extend(standing.map(|credit| encode_frame(*number, &[credit], 0).into()));
+                    }
                     self.ready.insert(id);
                 }
                 _ => {}

@@ -17,6 +17,10 @@ use world::World;
 pub struct Faults {
     /// A connection is cut; what was under way is lost.
     pub cut: u64,
+    /// A connection is cut after a part of a catch-up, with more to come.
+    pub cut_catch_up: u64,
+    /// A client reads nothing for up to a minute.
+    pub stall: u64,
     /// A frame is lost without the connection noticing.
     pub lose: u64,
     /// A frame arrives twice.
@@ -41,6 +45,11 @@ impl Faults {
     /// What networks, processes and clocks do. A transport is ordered and reliable: what it loses, it loses by a cut.
     pub fn common() -> Self {
         Self { cut: 12, duplicate: 4, crash_server: 3, crash_client: 5, skew: 3, ..Self::default() }
+    }
+
+    /// The common faults, readers that stall, and catch-ups that are cut where they are.
+    pub fn slow_readers() -> Self {
+        Self { cut_catch_up: 150, stall: 12, ..Self::common() }
     }
 
     /// The common faults over a transport that breaks its word. A rejection that it loses can pass for an acceptance,
@@ -77,6 +86,8 @@ pub struct Report {
     pub writes: u64,
     /// Positions in the server's log at the end.
     pub positions: u64,
+    /// Catch-ups that were cut after a part.
+    pub resumed: u64,
     /// Frames delivered.
     pub frames: u64,
     /// Rejections that applications saw.
@@ -118,7 +129,13 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
     world.check_equal().map_err(violation)?;
     world.check_presence().map_err(violation)?;
     ledger.check(&world, faults).map_err(violation)?;
-    Ok(Report { writes: ledger.written, positions: world.log().len() as u64, frames: world.frames, rejections: world.rejections })
+    Ok(Report {
+        writes: ledger.written,
+        positions: world.log().len() as u64,
+        resumed: world.resumed,
+        frames: world.frames,
+        rejections: world.rejections,
+    })
 }
 
 /// One ordinary thing happens: a write, a delivery, or time passes.
@@ -153,6 +170,13 @@ fn damage(world: &mut World, dice: &mut Entropy, faults: &Faults) {
     let mut hits = |chance: u64| dice.below(1_000) < chance;
     if hits(faults.cut) {
         world.cut(client);
+    }
+    if hits(faults.cut_catch_up) {
+        world.cut_catch_up();
+    }
+    if hits(faults.stall) {
+        let ms = u64::from(client as u32 + 1) * 12_000;
+        world.stall(client, ms);
     }
     if hits(faults.lose) {
         world.lose(client, up);

@@ -28,6 +28,8 @@ struct Node {
     wake_ms: Option<u64>,
     link: Option<Link>,
     images: VecDeque<MemoryStore>,
+    /// Until when it reads nothing.
+    stalled_ms: u64,
     /// What its application has set as its presence.
     present: Option<Vec<u8>>,
 }
@@ -51,18 +53,20 @@ pub(super) struct World {
     images: VecDeque<MemoryStore>,
     conns: u64,
     pub frames: u64,
+    /// Catch-ups that were cut after a part.
+    pub resumed: u64,
     pub rejections: u64,
     /// Records whose write an application saw rejected.
     pub rejected: BTreeSet<RecordName>,
 }
 
 fn config() -> ClientConfig {
-    ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::OFFERED, credit_bytes: crate::limits::CREDIT_BYTES as u64 }
+    ClientConfig { space: SPACE.into(), token: None, profiles: Profiles::OFFERED, credit_bytes: 700 }
 }
 
 /// Small parts and a short tail, so that every path of a catch-up is walked.
 fn server_config() -> ServerConfig {
-    ServerConfig { tail_changes_max: 8, part_bytes_max: 512, ..ServerConfig::default() }
+    ServerConfig { tail_changes_max: 8, part_bytes_max: 512, credit_bytes: 500, ..ServerConfig::default() }
 }
 
 impl World {
@@ -78,6 +82,7 @@ impl World {
             images: VecDeque::new(),
             conns: 0,
             frames: 0,
+            resumed: 0,
             rejections: 0,
             rejected: BTreeSet::new(),
         };
@@ -146,7 +151,8 @@ impl World {
 
     /// The next frame of a client's link arrives.
     pub fn deliver(&mut self, client: usize, up: bool) {
-        let Some(link) = &mut self.nodes[client].link else { return };
+        let stalled = !up && self.nodes[client].stalled_ms > self.now_ms;
+        let Some(link) = &mut self.nodes[client].link.as_mut().filter(|_| !stalled) else { return };
         let conn = link.conn;
         let frame = if up { link.up.pop_front() } else { link.down.pop_front() };
         if let Some(frame) = frame {
@@ -173,6 +179,21 @@ impl World {
             }
         }
         self.serve(server::Input::Tick);
+    }
+
+    /// Cuts every client that has kept parts of a catch-up under way.
+    pub fn cut_catch_up(&mut self) {
+        for client in 0..self.nodes.len() {
+            if self.nodes[client].client.staged().is_some() && self.nodes[client].link.is_some() {
+                self.resumed += 1;
+                self.cut(client);
+            }
+        }
+    }
+
+    /// From here on, and for so long, the client reads nothing.
+    pub fn stall(&mut self, client: usize, ms: u64) {
+        self.nodes[client].stalled_ms = self.now_ms + ms;
     }
 
     pub fn cut(&mut self, client: usize) {
@@ -274,7 +295,7 @@ impl World {
 
     /// Clocks are right again.
     pub fn heal(&mut self) {
-        self.nodes.iter_mut().for_each(|node| node.skew_ms = 0);
+        self.nodes.iter_mut().for_each(|node| (node.skew_ms, node.stalled_ms) = (0, 0));
     }
 
     /// Lets everything happen that will by itself; whether all came to be in sync within `limit_ms`.
@@ -341,7 +362,7 @@ impl World {
         let now = self.server_now();
         let client = Client::load(config(), &mut store, entropy, now).expect("the store in memory does not fail");
         store.commit().expect("the store in memory does not fail");
-        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), present: None }
+        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), stalled_ms: 0, present: None }
     }
 
     fn start(&mut self, client: usize) {
