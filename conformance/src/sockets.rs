@@ -93,7 +93,7 @@ impl Sockets {
     /// # Errors
     /// The server did not take it.
     pub fn connect(&mut self, conn: &str) -> Result<(), Trouble> {
-        let request = self.request(Some(SUBPROTOCOL), None)?;
+        let request = self.request(&[("sec-websocket-protocol", Some(SUBPROTOCOL))])?;
         let (reader, response) = tungstenite::client(request, self.stream()?)
             .map_err(|error| Trouble::broken("BIND-1", "a WebSocket handshake", error.to_string()))?;
         if response.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok()) != Some(SUBPROTOCOL) {
@@ -110,8 +110,8 @@ impl Sockets {
     ///
     /// # Errors
     /// No answer.
-    pub fn handshake(&self, subprotocol: Option<&str>, origin: Option<&str>) -> Result<u16, Trouble> {
-        match tungstenite::client(self.request(subprotocol, origin)?, self.stream()?) {
+    pub fn handshake(&self, headers: &[(&'static str, Option<&str>)]) -> Result<u16, Trouble> {
+        match tungstenite::client(self.request(headers)?, self.stream()?) {
             Ok((_, response)) => Ok(response.status().as_u16()),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => Ok(response.status().as_u16()),
             // It accepted, but the answer names no subprotocol where one was offered, or the reverse.
@@ -120,11 +120,11 @@ impl Sockets {
         }
     }
 
-    fn request(&self, subprotocol: Option<&str>, origin: Option<&str>) -> Result<Request, Trouble> {
+    fn request(&self, headers: &[(&'static str, Option<&str>)]) -> Result<Request, Trouble> {
         let mut request = self.address.as_str().into_client_request().map_err(|error| Trouble::Start(error.to_string()))?;
-        for (name, value) in [("sec-websocket-protocol", subprotocol), ("origin", origin)] {
+        for (name, value) in headers {
             let Some(value) = value else { continue };
-            request.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|error| Trouble::Script(error.to_string()))?);
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).map_err(|error| Trouble::Script(error.to_string()))?);
         }
         Ok(request)
     }

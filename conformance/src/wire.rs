@@ -279,9 +279,13 @@ impl World<'_> {
         let status = self.option(options, "status")?.and_then(|item| item.as_u64()).ok_or("handshake needs a status".to_owned())?;
         let named = self.option(options, "subprotocol")?;
         let subprotocol = if named.is_none() { Some("syncline.1".to_owned()) } else { text(named) };
-        let origin = text(self.option(options, "origin")?);
+        let (origin, host) = (text(self.option(options, "origin")?), text(self.option(options, "host")?));
         let Sut::Sockets(sockets) = &self.sut else { return Err(Trouble::Unobservable("a handshake needs a WebSocket".to_owned())) };
-        let got = sockets.handshake(subprotocol.as_deref(), origin.as_deref())?;
+        let got = sockets.handshake(&[
+            ("sec-websocket-protocol", subprotocol.as_deref()),
+            ("origin", origin.as_deref()),
+            ("host", host.as_deref()),
+        ])?;
         if u64::from(got) == status { Ok(()) } else { Err(Trouble::fault(format!("HTTP status {status}"), format!("{got}"))) }
     }
 

@@ -70,7 +70,6 @@ impl fmt::Display for Address {
 mod tests {
     use super::*;
 
-    // BIND-5, BIND-6
     #[test]
     fn a_token_stays_on_encrypted_or_loopback_connections() {
         let cases = [
@@ -84,14 +83,14 @@ mod tests {
         ];
         for (url, allowed) in cases {
             let address: Address = url.parse().expect("a case above is an address");
-            assert_eq!(address.keeps_secrets(), allowed, "{url}");
+            assert_eq!(address.keeps_secrets(), allowed, "BIND-6: {url}");
         }
     }
 
     #[test]
     fn what_is_no_server_address_is_refused() {
         for url in ["", "example.org", "http://example.org", "ws://", "ws://me:secret@example.org", "ws:// x"] {
-            assert!(url.parse::<Address>().is_err(), "{url}");
+            assert!(url.parse::<Address>().is_err(), "BIND-5: {url}");
         }
     }
 }

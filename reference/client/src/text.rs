@@ -38,10 +38,9 @@ fn steers(c: char) -> bool {
 mod tests {
     use super::*;
 
-    // SEC-1
     #[test]
     fn what_steers_a_terminal_is_escaped() {
-        assert_eq!(plain("a\u{1b}[31m\n\u{9b}é\u{202e}"), "a\\u{1b}[31m\\u{a}\\u{9b}é\\u{202e}");
-        assert_eq!(plain_json("\"\u{9b}é\u{7f}\""), "\"\\u009bé\\u007f\"");
+        assert_eq!(plain("a\u{1b}[31m\n\u{9b}é\u{202e}"), "a\\u{1b}[31m\\u{a}\\u{9b}é\\u{202e}", "SEC-1");
+        assert_eq!(plain_json("\"\u{9b}é\u{7f}\""), "\"\\u009bé\\u007f\"", "SEC-1");
     }
 }

@@ -192,7 +192,8 @@ fn a_token_is_not_sent_where_others_can_read_it() {
     let complaint = replica.fails(1, &args);
     assert_eq!(
         complaint,
-        "error: the token would travel unencrypted to ws://192.0.2.1; allowed are wss:// and loopback addresses, or --insecure-token\n"
+        "error: the token would travel unencrypted to ws://192.0.2.1; allowed are wss:// and loopback addresses, or --insecure-token\n",
+        "BIND-6"
     );
     let forced = replica.fails(1, &[&args as &[&str], &["--insecure-token"]].concat());
     assert!(forced.contains("not in sync with ws://192.0.2.1"), "{forced}");

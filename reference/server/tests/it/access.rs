@@ -76,6 +76,22 @@ async fn a_list_of_revocations_is_noticed_and_a_wrong_one_changes_nothing() {
     assert!(log.contains("revoked.toml") && log.contains("subjects"), "the fault is logged: {log}");
 }
 
+#[tokio::test]
+async fn a_token_in_an_address_lets_nobody_in_and_is_not_logged() {
+    let folder = tempdir().expect("a temporary folder");
+    let file = folder.path().join("s.toml");
+    fs::write(&file, "tokens = [{token = 'hunter2', subject = 'a'}]").expect("it is written");
+    let mut traced = command(folder.path());
+    traced.arg("--config").arg(file).env("RUST_LOG", "trace");
+    let program = Program::start(traced);
+    let mut mallory = Peer::connect_at(program.address, "/sync?token=hunter2&access_token=hunter2").await;
+    mallory.hello(None).await;
+    let refused = mallory.refused(Code::UNAUTHORIZED).await;
+    assert!(!refused.text.contains("hunter2"), "SEC-2: {}", refused.text);
+    let (_, log) = program.terminate();
+    assert!(log.contains("unauthorized") && !log.contains("hunter2"), "BIND-5, SEC-2: {log}");
+}
+
 /// A key set with one shared secret.
 fn keys(secret: &str) -> String {
     format!("{{\"keys\": [{{\"kty\": \"oct\", \"k\": \"{secret}\"}}]}}")

@@ -47,8 +47,15 @@ pub async fn handshake(address: SocketAddr, request: Request<()>) -> u16 {
 impl Peer {
     /// A connection on which nothing was said.
     pub async fn connect(address: SocketAddr) -> Self {
+        Self::connect_at(address, "/sync").await
+    }
+
+    /// The same, by another path of the address.
+    pub async fn connect_at(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("the server listens");
-        let (socket, response) = tokio_tungstenite::client_async(request(address), stream).await.expect("a good handshake");
+        let mut asked = request(address);
+        *asked.uri_mut() = format!("ws://{address}{path}").parse().expect("a good address");
+        let (socket, response) = tokio_tungstenite::client_async(asked, stream).await.expect("a good handshake");
         assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "syncline.1");
         Self { socket, base_ms: 0 }
     }

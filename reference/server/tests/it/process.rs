@@ -80,7 +80,6 @@ async fn a_full_disk_refuses_writes_and_serves_on() {
     assert!(matches!(bob.until(|message| matches!(message, Message::States(_))).await, Message::States(_)));
 }
 
-// SEC-2
 #[tokio::test]
 async fn a_log_holds_no_token() {
     let folder = tempdir().expect("a temporary folder");
@@ -97,7 +96,7 @@ async fn a_log_holds_no_token() {
     drop((alice, mallory));
     let (status, log) = program.terminate();
     assert!(status.success());
-    assert!(!log.contains("hunter"), "{log}");
+    assert!(!log.contains("hunter"), "SEC-2: {log}");
     assert!(log.contains("\"code\":\"unauthorized\"") && log.contains("\"space\":\"home\""), "{log}");
 }
 

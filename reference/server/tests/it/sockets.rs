@@ -70,9 +70,8 @@ async fn a_foreign_origin_is_refused() {
 async fn a_name_that_was_bent_to_this_machine_is_refused() {
     let server = open().await;
     let mut bent = request(server.address);
-    // SEC-3
     bent.headers_mut().insert("Host", HeaderValue::from_static("evil.example:7747"));
-    assert_eq!(handshake(server.address, bent).await, 403);
+    assert_eq!(handshake(server.address, bent).await, 403, "SEC-3");
 }
 
 #[tokio::test]
