@@ -156,7 +156,7 @@ impl Talk {
         self.take(Input::Frame(id, &encode_frame(channel, &[message], base_ms)));
     }
 
-    fn take(&mut self, input: Input) {
+    pub fn take(&mut self, input: Input) {
         self.server.handle(self.now, &mut self.store, input).expect("the store can go back to its mark");
     }
 
@@ -165,24 +165,28 @@ impl Talk {
         self.server.committed();
     }
 
-    /// The next frame for the connection, if there is one.
-    pub fn frame(&mut self, id: ConnId) -> Option<Vec<Message>> {
+    /// The bytes of the next frame for the connection, if there is one.
+    pub fn bytes(&mut self, id: ConnId) -> Option<Vec<u8>> {
         loop {
             match self.server.poll(self.now, &self.store, id).expect("what a poll reads is not damaged")? {
                 Output::Close => {}
-                Output::Frame(bytes) => {
-                    *self.sent.entry(id).or_default() += bytes.len() as u64;
-                    let base_ms = self.bases.get(&id).copied().unwrap_or_default();
-                    let frame = decode_frame(&bytes, Profiles::OFFERED, |_| base_ms).expect("a server's frames decode");
-                    for message in &frame.messages {
-                        if let Message::Opened(opened) = message {
-                            self.bases.insert(id, opened.base_ms);
-                        }
-                    }
-                    return Some(frame.messages);
-                }
+                Output::Frame(bytes) => return Some(bytes.to_vec()),
             }
         }
+    }
+
+    /// The next frame for the connection, if there is one.
+    pub fn frame(&mut self, id: ConnId) -> Option<Vec<Message>> {
+        let bytes = self.bytes(id)?;
+        *self.sent.entry(id).or_default() += bytes.len() as u64;
+        let base_ms = self.bases.get(&id).copied().unwrap_or_default();
+        let frame = decode_frame(&bytes, Profiles::OFFERED, |_| base_ms).expect("a server's frames decode");
+        for message in &frame.messages {
+            if let Message::Opened(opened) = message {
+                self.bases.insert(id, opened.base_ms);
+            }
+        }
+        Some(frame.messages)
     }
 
     /// All that waits for the connection.
