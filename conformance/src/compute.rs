@@ -174,7 +174,10 @@ impl State {
     /// # Errors
     /// Something that is no row.
     pub fn keyed(&mut self, author: &[u8], seq: u64, rows: &[Item]) -> Result<(), String> {
-        rows.iter().try_for_each(|row| Ok(oracle::take_keyed(&mut self.0, replica(author)?, seq, &oracle_row(0, row)?)))
+        for row in rows {
+            oracle::take_keyed(&mut self.0, replica(author)?, seq, &oracle_row(0, row)?);
+        }
+        Ok(())
     }
 
     /// A record's fields by `lww`, and by field and rule what its further columns show; none where it is not shown.

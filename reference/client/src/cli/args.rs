@@ -67,6 +67,55 @@ pub enum Command {
         #[arg(required = true, value_name = "FIELD")]
         fields: Vec<String>,
     },
+    /// Add an amount to a counter, which everybody's amounts sum up in
+    Add {
+        #[arg(value_name = "COLLECTION/ID", value_parser = record)]
+        record: RecordName,
+        field: String,
+        #[arg(allow_negative_numbers = true)]
+        amount: i64,
+    },
+    /// Offer a value, of which the greatest of everybody's stays
+    Offer {
+        #[arg(value_name = "COLLECTION/ID", value_parser = record)]
+        record: RecordName,
+        field: String,
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// Let the least stay
+        #[arg(long)]
+        least: bool,
+    },
+    /// Put elements into a set, or take them out
+    Set {
+        #[arg(value_name = "COLLECTION/ID", value_parser = record)]
+        record: RecordName,
+        field: String,
+        #[arg(required = true, value_name = "ELEMENT", allow_hyphen_values = true)]
+        elements: Vec<String>,
+        /// Take them out
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Set entries of a map
+    Map {
+        #[arg(value_name = "COLLECTION/ID", value_parser = record)]
+        record: RecordName,
+        field: String,
+        #[arg(value_name = "KEY=VALUE", value_parser = assignment)]
+        entries: Vec<(String, String)>,
+        /// Take the entry of this key away
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+    /// Put values in the place of all those that show side by side in a field
+    Multi {
+        #[arg(value_name = "COLLECTION/ID", value_parser = record)]
+        record: RecordName,
+        field: String,
+        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        values: Vec<String>,
+    },
     /// Delete records, all of them or none
     Delete {
         #[arg(required = true, value_name = "COLLECTION/ID", value_parser = record)]

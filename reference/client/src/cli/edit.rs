@@ -56,7 +56,7 @@ pub fn logout(global: &Global, force: bool) -> Result<(), Failure> {
 }
 
 /// JSON where it parses, else text.
-fn value_of(text: &str) -> Result<Value, JsonError> {
+pub fn value_of(text: &str) -> Result<Value, JsonError> {
     match json::value(text) {
         Err(JsonError::Syntax(_)) => Ok(Value::Text(text.to_owned())),
         other => other,
@@ -100,7 +100,7 @@ pub fn absent<T>(local: &Local, record: &RecordName) -> Result<T, Failure> {
     failed(format!("no record {collection}/{id} in the space {}; {holds}", local.space()))
 }
 
-fn report(global: &Global, local: &Local, seq: u64, done: &str, records: &[RecordName]) -> Result<(), Failure> {
+pub fn report(global: &Global, local: &Local, seq: u64, done: &str, records: &[RecordName]) -> Result<(), Failure> {
     let pending = local.status()?.pending;
     if global.json {
         let names: Vec<_> = records.iter().map(|name| json!({ "collection": name.collection, "id": name.id })).collect();

@@ -109,6 +109,11 @@ fn names(fields: &Fields) -> String {
 fn exported_line(text: &str) -> Result<(RecordName, Fields), String> {
     const FORM: &str = r#"a line is {"collection":…,"id":…,"fields":{…}}; for other objects give --collection and --id"#;
     let mut parts = json::parts(text).map_err(|error: JsonError| format!("{error}; {FORM}"))?;
+    if parts.contains_key("columns") {
+        return Err(
+            "a record with columns of further rules, which are what many wrote and cannot be written again; leave `columns` out".into()
+        );
+    }
     let (Some(collection), Some(id), Some(fields), true) =
         (parts.remove("collection"), parts.remove("id"), parts.remove("fields"), parts.is_empty())
     else {

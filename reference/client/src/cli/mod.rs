@@ -1,6 +1,7 @@
 //! The commands.
 
 mod args;
+mod columns;
 mod edit;
 mod import;
 mod live;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
+use syncline::client::Edit;
 use syncline_client::text::plain;
 use syncline_client::{Address, Local};
 
@@ -60,6 +62,11 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Put { record, fields } => edit::put(global, record, fields),
         Command::Unset { record, fields } => edit::unset(global, &record, fields),
+        Command::Add { record, field, amount } => columns::column(global, record, field, Edit::Add(amount)),
+        Command::Offer { record, field, value, least } => columns::offer(global, record, field, &value, least),
+        Command::Set { record, field, elements, remove } => columns::set(global, record, field, &elements, !remove),
+        Command::Map { record, field, entries, unset } => columns::map(global, record, field, entries, unset),
+        Command::Multi { record, field, values } => columns::multi(global, record, field, &values),
         Command::Delete { records } => edit::delete(global, records),
         Command::Get { record } => read::get(global, &record),
         Command::List { collection } => read::list(global, collection.as_deref()),

@@ -4,7 +4,8 @@ use std::io::{ErrorKind, Write};
 
 use serde_json::{Value as Json, json};
 use syncline::change::RecordName;
-use syncline::space::View;
+use syncline::space::{Shown, View};
+use syncline::value::Value;
 use syncline_client::json;
 use syncline_client::text::{plain, plain_json};
 
@@ -26,7 +27,12 @@ pub fn no_reader(error: std::io::Error) -> Failure {
 
 /// The line of `export` for a record.
 pub fn exported(name: &RecordName, view: &View) -> String {
-    json!({ "collection": name.collection, "id": name.id, "fields": json::write_fields(&view.fields) }).to_string()
+    let mut line = json!({ "collection": name.collection, "id": name.id, "fields": json::write_fields(&view.fields) });
+    for ((field, _), column) in &view.columns {
+        let (rule, value) = column_json(column);
+        line["columns"][field][rule] = value;
+    }
+    line.to_string()
 }
 
 /// A record's name for people.
@@ -45,7 +51,23 @@ pub fn summary(name: &RecordName, view: &View) -> String {
     for (field, value) in &view.fields {
         text.push_str(&format!(" {}={}", plain(field), shown(&json::write(value))));
     }
+    for ((field, _), column) in &view.columns {
+        let (rule, value) = column_json(column);
+        text.push_str(&format!(" {}:{rule}={}", plain(field), shown(&value)));
+    }
     text
+}
+
+/// A further rule's name, and what a column of it shows.
+pub fn column_json(column: &Shown) -> (&'static str, Json) {
+    match column {
+        Shown::Counter(sum) => ("counter", json!(sum)),
+        Shown::Max(value) => ("max", json::write(value)),
+        Shown::Min(value) => ("min", json::write(value)),
+        Shown::Set(elements) => ("set", elements.iter().map(json::write).collect()),
+        Shown::Map(entries) => ("map", json::write(&Value::Map(entries.clone()))),
+        Shown::Multi(values) => ("multi", values.iter().map(|(_, value)| json::write(value)).collect()),
+    }
 }
 
 /// A count and its noun.

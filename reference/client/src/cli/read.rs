@@ -10,7 +10,7 @@ use syncline_client::json;
 
 use super::args::Global;
 use super::edit::absent;
-use super::output::{exported, line, no_reader, shown, summary, title};
+use super::output::{column_json, exported, line, no_reader, shown, summary, title};
 use super::{Failure, failed, open};
 
 pub fn get(global: &Global, record: &RecordName) -> Result<(), Failure> {
@@ -22,6 +22,10 @@ pub fn get(global: &Global, record: &RecordName) -> Result<(), Failure> {
     line(&title(record))?;
     for (field, value) in &view.fields {
         line(&format!("  {} = {}", syncline_client::text::plain(field), shown(&json::write(value))))?;
+    }
+    for ((field, _), column) in &view.columns {
+        let (rule, value) = column_json(column);
+        line(&format!("  {} ({rule}) = {}", syncline_client::text::plain(field), shown(&value)))?;
     }
     Ok(())
 }

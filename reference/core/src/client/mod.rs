@@ -13,20 +13,21 @@ mod access;
 mod api;
 mod edit;
 mod flow;
+mod look;
 mod outbox;
 mod presence;
 mod session;
 mod staging;
 mod write;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::change::RecordName;
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
 use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame};
 use crate::registry::{Class, Code, Profiles};
-use crate::space::{Space, View};
+use crate::space::Space;
 use crate::store::{Store, StoreError};
 use crate::{limits, server::VERSION};
 use access::Access;
@@ -153,27 +154,6 @@ impl Client {
         self.outputs.pop_front()
     }
 
-    /// A record as it shows, or none. (MODEL-11, MODEL-14)
-    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<View>, StoreError> {
-        let mut state = self.base.record(store, record)?;
-        self.outbox.overlay(record, &mut state);
-        Ok(state.view())
-    }
-
-    /// Every record that shows, those of one collection where given, in order.
-    pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, View)>, StoreError> {
-        let mut names: BTreeSet<RecordName> = self.base.records(store, collection)?.into_iter().collect();
-        let wanted = |name: &&RecordName| collection.is_none_or(|collection| name.collection == collection);
-        names.extend(self.outbox.touched().filter(wanted).cloned());
-        let mut shown = Vec::new();
-        for name in names {
-            if let Some(view) = self.record(store, &name)? {
-                shown.push((name, view));
-            }
-        }
-        Ok(shown)
-    }
-
     /// Sends a few bytes to another replica of the space; false where that cannot be now. (SIGNAL-1)
     pub fn signal(&mut self, now: Now, to: Replica, payload: &[u8]) -> bool {
         let fits = payload.len() <= limits::SIGNAL_BYTES_MAX && self.agreed.has(Profiles::SIGNAL);
@@ -182,32 +162,6 @@ impl Client {
         }
         self.send(now, self.channel, &[Message::Signal(Signal { replica: to, payload: payload.to_vec() })], 0);
         true
-    }
-
-    /// How things stand.
-    pub fn status(&self, store: &dyn Store) -> Result<Status, StoreError> {
-        Ok(Status {
-            replica: self.outbox.identity.replica,
-            state: self.state_name(),
-            in_sync: self.is_in_sync(),
-            cursor: self.outbox.identity.cursor.clone(),
-            head: self.head,
-            pending: self.outbox.pending_count(),
-            rejected: outbox::rejections(store)?.len() as u64,
-            fingerprint: self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire(),
-            may_write: self.may_write(),
-            clock_offset_ms: self.clock.offset_ms(),
-        })
-    }
-
-    /// The rejections that were not dismissed, oldest first. (IDENT-22)
-    pub fn rejections(&self, store: &dyn Store) -> Result<Vec<Rejection>, StoreError> {
-        outbox::rejections(store)
-    }
-
-    /// Forgets a rejection by its number.
-    pub fn dismiss(&mut self, store: &mut dyn Store, number: u64) -> Result<(), StoreError> {
-        outbox::dismiss(store, number)
     }
 
     /// A limit as the server advertised it, where that is lower than the registry's. (LIMIT-6)

@@ -6,7 +6,7 @@ use proptest::array::uniform;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use syncline::change::{Change, Cursor, Op, Origin, Payload, Pushed, RecordName, Row};
+use syncline::change::{Change, Cursor, Entry, Op, Origin, Payload, Pushed, RecordName, Row};
 use syncline::clock::{History, MS_MAX, Reading, Replica, Stamp};
 use syncline::codec::Writer;
 use syncline::hash::{ChangeHash, Link};
@@ -15,6 +15,7 @@ use syncline::message::{
     Ack, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States, Void, Welcome,
 };
 use syncline::registry::{Class, Code};
+use syncline::rules::multi::Dot;
 use syncline::value::{Value, ValueMap};
 
 /// What the stamps of the frames are relative to.
@@ -81,35 +82,88 @@ fn code() -> impl Strategy<Value = Code> {
     uint().prop_map(Code)
 }
 
-/// The ops of a row by their field and whether their rule is another than `lww`, each with the distance of its `after`.
-type Ops = BTreeMap<(String, bool), (Option<u16>, Option<Value>)>;
+/// The ops of a row by field and rule, each with the distance of its `after`.
+type Ops = BTreeMap<(String, u64), (Option<u16>, Payload)>;
 
-fn row_body() -> impl Strategy<Value = (u64, Ops)> {
-    let ops = btree_map((name(), any::<bool>()), (option::of(any::<u16>()), option::of(value())), 0..4);
-    (prop_oneof![Just(1u64), Just(2), seq()], ops)
+/// Where ops stand: in a change, or in an item of states.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    Change,
+    Stamped,
+    Plain,
+    Keyed,
 }
 
-fn rows(reading: Reading, with_after: bool) -> impl Strategy<Value = Vec<Row>> {
-    btree_map((name(), name()), row_body(), 1..4).prop_map(move |rows| {
+/// A rule whose ops may stand there; 6 stands for those that are not kept.
+fn rule(place: Place) -> impl Strategy<Value = u64> {
+    prop::sample::select(match place {
+        Place::Change => vec![0, 0, 0, 2, 3, 4, 6, 8, 9, 16, 24, 11],
+        Place::Stamped => vec![0, 0, 8, 16, 24],
+        Place::Plain => vec![2, 9, 10, 17],
+        Place::Keyed => vec![3, 4, 11, 28],
+    })
+}
+
+fn payload(rule: u64, place: Place) -> BoxedStrategy<Payload> {
+    let amount = uint().prop_map(move |number| Payload::Add(if place == Place::Change { number.max(1) } else { number } as i64));
+    match rule {
+        0 => option::of(value()).prop_map(|value| value.map_or(Payload::Unset, Payload::Set)).boxed(),
+        3 => amount.boxed(),
+        6 => value().prop_map(|value| Payload::Other(value.encoded())).boxed(),
+        8 => entries("[a-z]{0,9}".prop_map(Value::Text).boxed(), Just(Value::Bool(true)).boxed()),
+        16 => entries("[a-z]{0,9}".prop_map(Value::Text).boxed(), value().boxed()),
+        24 => entries(uint().prop_map(|key| Value::Int(key as i64)).boxed(), value().boxed()),
+        4 | 28 if place == Place::Change => {
+            let dot = (replica(), seq(), uint()).prop_map(|(author, seq, index)| Dot { author, seq, index });
+            let dots = prop::collection::btree_set(dot, 0..3);
+            let values = (dots, vec(value(), 1..3));
+            values.prop_map(|(removed, added)| Payload::Values { removed: removed.into_iter().collect(), added }).boxed()
+        }
+        4 | 28 => btree_map(uint(), option::of(value()), 1..4)
+            .prop_map(|held| {
+                let removed = held.iter().filter(|(_, value)| value.is_none()).map(|(index, _)| *index).collect();
+                Payload::Indexed { removed, values: held.into_iter().filter_map(|(index, value)| Some((index, value?))).collect() }
+            })
+            .boxed(),
+        _ => value().prop_map(Payload::Set).boxed(),
+    }
+}
+
+fn entries(key: BoxedStrategy<Value>, held: BoxedStrategy<Value>) -> BoxedStrategy<Payload> {
+    let sorted = |pairs: Vec<(Value, Option<Value>)>| {
+        let by_key: BTreeMap<Vec<u8>, Entry> =
+            pairs.into_iter().map(|(key, value)| (key.encoded(), Entry { key, value, after: None })).collect();
+        Payload::Entries(by_key.into_values().collect())
+    };
+    vec((key, option::of(held)), 1..4).prop_map(sorted).boxed()
+}
+
+fn row_body(place: Place) -> impl Strategy<Value = (u64, Ops)> {
+    let column = (name(), rule(place), option::of(any::<u16>()));
+    let op = column.prop_flat_map(move |(field, rule, distance)| {
+        payload(rule, place).prop_map(move |payload| ((field.clone(), rule), (distance, payload)))
+    });
+    (prop_oneof![Just(1u64), Just(2), seq()], vec(op, 0..4).prop_map(|ops| ops.into_iter().collect()))
+}
+
+fn rows(reading: Reading, place: Place) -> impl Strategy<Value = Vec<Row>> {
+    btree_map((name(), name()), row_body(place), 1..4).prop_map(move |rows| {
         let row = |((collection, id), (life, ops)): ((String, String), (u64, Ops))| {
             let ops = if life % 2 == 1 { ops } else { Ops::new() };
-            let placed = ops.into_iter().filter(|((_, unknown), _)| with_after || !unknown);
-            let ops = placed.map(|column| op(column, reading, with_after)).collect();
+            let ops = ops.into_iter().map(|column| op(column, reading, place)).collect();
             Row { record: RecordName { collection, id }, life, ops }
         };
         rows.into_iter().map(row).collect()
     })
 }
 
-fn op(((field, unknown), (distance, value)): ((String, bool), (Option<u16>, Option<Value>)), reading: Reading, with_after: bool) -> Op {
+fn op(((field, rule), (distance, mut payload)): ((String, u64), (Option<u16>, Payload)), reading: Reading, place: Place) -> Op {
     let later = |distance: u16| Reading::new((reading.ms() + u64::from(distance)).min(MS_MAX), reading.counter());
-    let after = distance.filter(|_| with_after).and_then(later);
-    let payload = match value {
-        Some(value) if !unknown => Payload::Set(value),
-        None if !unknown => Payload::Unset,
-        value => Payload::Other(value.unwrap_or(Value::Null).encoded()),
-    };
-    Op { field, rule: if unknown { 3 } else { 0 }, after, payload }
+    let after = distance.filter(|_| place == Place::Change).and_then(later);
+    if let Payload::Entries(entries) = &mut payload {
+        entries[0].after = after;
+    }
+    Op { field, rule, after: after.filter(|_| rule == 0), payload }
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
@@ -118,7 +172,7 @@ fn origin() -> impl Strategy<Value = Origin> {
 
 fn change() -> impl Strategy<Value = Change> {
     let extra = btree_map(1u64..300, value().prop_map(|value| value.encoded()), 0..3);
-    let at = reading().prop_flat_map(|reading| (Just(reading), rows(reading, true)));
+    let at = reading().prop_flat_map(|reading| (Just(reading), rows(reading, Place::Change)));
     (seq(), at, option::of(origin()), extra).prop_map(|(seq, (reading, rows), origin, extra)| Change {
         seq,
         reading,
@@ -132,11 +186,17 @@ fn pushed() -> impl Strategy<Value = Pushed> {
     let measured = |change: Change| {
         let mut w = Writer::default();
         change.write_pushed(&mut w, BASE_MS);
+        let bytes = |value: &Value| value.encoded().len();
         let payload_bytes = |op: &Op| match &op.payload {
-            Payload::Set(value) => value.encoded().len(),
+            Payload::Set(value) => bytes(value),
             Payload::Unset => 1,
+            Payload::Add(amount) => bytes(&Value::Int(*amount)),
+            Payload::Entries(entries) => {
+                entries.iter().map(|entry| if op.rule == 8 { 1 } else { entry.value.as_ref().map_or(1, bytes) }).max().unwrap_or(0)
+            }
+            Payload::Values { added, .. } => added.iter().map(bytes).max().unwrap_or(0),
+            Payload::Indexed { .. } => 0,
             Payload::Other(encoded) => encoded.len(),
-            _ => 0,
         };
         let value_bytes_max = change.rows.iter().flat_map(|row| &row.ops).map(payload_bytes).max().unwrap_or(0);
         Pushed::Change { change, bytes: w.finish().len(), value_bytes_max }
@@ -149,13 +209,13 @@ fn pushed() -> impl Strategy<Value = Pushed> {
 
 fn item() -> impl Strategy<Value = Item> {
     let cells = (replica(), reading()).prop_flat_map(|(author, reading)| {
-        rows(reading, false).prop_map(move |rows| Item::Cells { stamp: Stamp { reading, author }, rows })
+        rows(reading, Place::Stamped).prop_map(move |rows| Item::Cells { stamp: Stamp { reading, author }, rows })
     });
     let outcome = (seq(), link(), code(), class(), option::of(uint()))
         .prop_map(|(seq, link, code, class, detail)| Item::Outcome(Outcome { seq, link, code, class, detail }));
-    let life = |(collection, id, life)| Row { record: RecordName { collection, id }, life, ops: Vec::new() };
-    let lives = vec((name(), name(), seq()), 1..4).prop_map(move |lives| Item::Plain(lives.into_iter().map(life).collect()));
-    prop_oneof![cells, outcome, lives]
+    let plain = rows(Reading::ZERO, Place::Plain).prop_map(Item::Plain);
+    let keyed = (replica(), seq(), rows(Reading::ZERO, Place::Keyed)).prop_map(|(author, seq, rows)| Item::Keyed { author, seq, rows });
+    prop_oneof![cells, outcome, plain, keyed]
 }
 
 fn connection_message() -> impl Strategy<Value = Message> {

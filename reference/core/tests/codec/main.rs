@@ -18,7 +18,7 @@ fn decode_value(bytes: &[u8]) -> Result<Value, Fault> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Frame, WireError> {
-    decode_frame(bytes, Profiles::CORE, |_| BASE_MS)
+    decode_frame(bytes, Profiles::RULES, |_| BASE_MS)
 }
 
 /// The frame, each message relative to the base that holds where it stands.
