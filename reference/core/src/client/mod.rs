@@ -22,7 +22,6 @@ mod write;
 
 use std::collections::VecDeque;
 
-use crate::change::RecordName;
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
 use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame};
