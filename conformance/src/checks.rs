@@ -14,6 +14,8 @@ use crate::trouble::Trouble;
 const TEXT_BYTES_MAX: usize = 256;
 /// `internal` may strike a connection as well as a channel.
 const INTERNAL: u64 = 15;
+/// The profile by which a channel may carry a part of a space.
+const SUBSCRIBE: u64 = 5;
 
 /// Codes of messages (registries/messages.toml).
 #[allow(missing_docs)]
@@ -37,6 +39,12 @@ pub mod code {
 /// The code of a message.
 pub fn code_of(message: &Item) -> Option<u64> {
     message.items().first().and_then(Item::as_u64)
+}
+
+/// The value of a key in the map of extensions that ends a message.
+pub fn extension(message: &Item, key: i128) -> Option<&Item> {
+    let Some(Item::Map(pairs)) = message.items().last() else { return None };
+    pairs.iter().find(|(found, _)| *found == Item::Int(key)).map(|(_, value)| value)
 }
 
 /// The schema and the registries of the spec.
@@ -189,6 +197,8 @@ fn to_ciborium(item: &Item) -> ciborium::Value {
 /// What one connection has shown so far, for the checks of order.
 #[derive(Debug, Default)]
 pub struct Watch {
+    /// The profiles that `welcome` named.
+    agreed: Vec<u64>,
     channels: BTreeMap<u64, Channel>,
 }
 
@@ -196,6 +206,10 @@ pub struct Watch {
 struct Channel {
     replica: Option<Item>,
     cursor: u64,
+    /// The collections that the channel carries; none: all.
+    collections: Option<Vec<Item>>,
+    /// Whether a catch-up begins below the cursor.
+    joins: bool,
     /// The last position shown; none before a catch-up after a reset is complete.
     last: Option<u64>,
     /// The last seq of the receiver that has a verdict: an answer under IDENT-4 repeats an older position.
@@ -208,7 +222,10 @@ impl Watch {
     pub fn from_client(&mut self, channel: u64, message: &Item) {
         if let [Item::Int(2), _, replica, _, cursor, ..] = message.items() {
             let cursor = cursor.items().first().and_then(Item::as_u64).unwrap_or(0);
-            self.channels.insert(channel, Channel { replica: Some(replica.clone()), cursor, ..Channel::default() });
+            let agreed = self.agreed.contains(&SUBSCRIBE);
+            let named = |key| extension(message, key).filter(|_| agreed).map(|names| names.items().to_vec());
+            let (collections, joins) = (named(0), named(1).is_some());
+            self.channels.insert(channel, Channel { replica: Some(replica.clone()), cursor, collections, joins, ..Channel::default() });
         }
     }
 
@@ -225,9 +242,14 @@ impl Watch {
         channel.ended = code_of(message) == Some(code::ERROR);
         let position = message.items().get(1).and_then(Item::as_u64);
         match code_of(message) {
+            Some(code::WELCOME) => {
+                let profiles = message.items().get(2).map(Item::items).unwrap_or_default();
+                self.agreed = profiles.iter().filter_map(Item::as_u64).collect();
+                Ok(())
+            }
             Some(code::OPENED) => {
                 let reset = message.items().get(6).and_then(Item::as_u64);
-                channel.last = (reset == Some(0)).then_some(channel.cursor);
+                channel.last = (reset == Some(0) && !channel.joins).then_some(channel.cursor);
                 channel.settled = message.items().get(3).and_then(Item::as_u64).unwrap_or(0);
                 Ok(())
             }
@@ -239,8 +261,15 @@ impl Watch {
                 Ok(())
             }
             Some(code::REJECT) => channel.reject(message),
+            Some(code::VOID) if channel.collections.is_some() => {
+                Err(Trouble::broken("SUB-2", "no void on a channel with a subscription", print(message)))
+            }
             Some(code::VOID) => channel.next(position, message),
             Some(code::CHANGE) => {
+                let rows = message.items().get(4..).unwrap_or_default();
+                if !channel.carried(rows).any(|carried| carried) {
+                    return Err(Trouble::broken("SUB-2", "a change with a row in a collection subscribed", print(message)));
+                }
                 if channel.replica.is_some() && message.items().get(2) == channel.replica.as_ref() {
                     return Err(Trouble::broken("SESS-23", "no change of the receiver's own replica", print(message)));
                 }
@@ -261,7 +290,21 @@ impl Channel {
         if last_part || self.last.is_some() {
             self.last = Some(to);
         }
+        for item in message.items().iter().skip(4) {
+            if !self.carried(item.items()).all(|carried| carried) {
+                return Err(Trouble::broken("SUB-5", "cells of the collections subscribed", print(message)));
+            }
+        }
         Ok(())
+    }
+
+    /// For each row among these items whether its collection is subscribed; a row begins with `[collection, id]`.
+    fn carried<'a>(&'a self, items: &'a [Item]) -> impl Iterator<Item = bool> + 'a {
+        let collection = |row: &'a Item| match row.items().first().map(Item::items) {
+            Some([collection @ Item::Text(_), Item::Text(_)]) => Some(collection),
+            _ => None,
+        };
+        items.iter().filter_map(collection).map(|collection| self.collections.as_ref().is_none_or(|all| all.contains(collection)))
     }
 
     fn reject(&mut self, message: &Item) -> Result<(), Trouble> {
@@ -276,7 +319,8 @@ impl Channel {
 
     fn next(&mut self, position: Option<u64>, message: &Item) -> Result<(), Trouble> {
         if let (Some(last), Some(position)) = (self.last, position) {
-            if position != last + 1 {
+            let follows = if self.collections.is_some() { position > last } else { position == last + 1 };
+            if !follows {
                 return Err(Trouble::broken("SESS-20", format!("the position after {last}"), print(message)));
             }
             self.last = Some(position);

@@ -37,6 +37,11 @@ pub fn call(name: &str, arguments: &[Item]) -> Result<Item, String> {
             let column = |i| [Item::Array(vec![Item::Text(format!("f{i:04}")), Item::Int(0)]), Item::Int(0)];
             Ok(Item::Array((0..*count).flat_map(column).collect()))
         }
+        ("rows", [Item::Int(count)]) => {
+            let record = |i| Item::Array(vec![Item::Text(format!("c{i:04}")), Item::Text("r".to_owned())]);
+            Ok(Item::Array((0..*count).map(|i| Item::Array(vec![record(i)])).collect()))
+        }
+        ("names", [Item::Int(count)]) => Ok(Item::Array((0..*count).map(|i| Item::Text(format!("c{i:04}"))).collect())),
         _ => Err(format!("{name}({}) makes no sense", arguments.iter().map(print).collect::<Vec<_>>().join(", "))),
     }
 }

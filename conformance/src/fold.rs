@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cbor::Item;
-use crate::checks::{code, code_of};
+use crate::checks::{code, code_of, extension};
 use crate::compute::{State, hash, next_link, start};
 
 /// The state a channel's messages have shown so far.
@@ -15,6 +15,10 @@ pub struct Fold {
     pub position: u64,
     /// Whether no catch-up is under way.
     pub complete: bool,
+    /// Whether positions may be left out: the channel has a subscription.
+    partial: bool,
+    /// Whether the open leaves a collection out of what is known.
+    joins: bool,
     /// The base of stamps.
     pub base: i128,
     /// The replica that opened the channel.
@@ -38,6 +42,9 @@ impl Fold {
                 if let Some(position) = cursor.items().first().and_then(Item::as_u64) {
                     self.position = position;
                 }
+                let (collections, known) = (extension(message, 0), extension(message, 1));
+                self.partial = collections.is_some();
+                self.joins = known.is_some_and(|known| collections != Some(known));
             }
             [Item::Int(5), changes @ ..] => {
                 for change in changes {
@@ -60,8 +67,8 @@ impl Fold {
         match code_of(message) {
             Some(code::OPENED) => {
                 self.base = i128::from(number(5));
-                self.complete = number(6) == 0;
-                if !self.complete {
+                self.complete = number(6) == 0 && !self.joins;
+                if number(6) != 0 {
                     self.state = State::default();
                     self.position = 0;
                 }
@@ -81,6 +88,7 @@ impl Fold {
                 self.position = number(1);
             }
             Some(code::VOID) => self.position = number(1),
+            Some(code::MARK) if self.partial => self.position = self.position.max(number(1)),
             Some(code::STATES) => self.states(message)?,
             _ => {}
         }

@@ -131,11 +131,14 @@ impl World<'_> {
         let payload = value(payload, &self.names)?;
         let ttl = ttl.map(|ttl| value(ttl, &self.names)).transpose()?.and_then(|ttl| ttl.as_u64()).unwrap_or(PRESENCE_MS);
         let reply = self.call("present", json!({"peer": who, "payload": payload.as_bytes().map(hex), "ttl": ttl}))?;
-        match (reply.get("refused"), refused) {
-            (None, true) => Err(Trouble::fault("a refusal", "the presence was taken")),
-            (Some(why), false) => Err(Trouble::fault("the presence to be taken", format!("refused: {}", why.as_str().unwrap_or("")))),
-            _ => Ok(()),
-        }
+        refusal(&reply, "the presence", refused)
+    }
+
+    /// The application names the collections to sync; null for all.
+    pub(crate) fn subscribe(&mut self, who: &str, collections: &Expr, refused: bool) -> Result<(), Trouble> {
+        let collections = to_json(&value(collections, &self.names)?);
+        let reply = self.call("subscribe", json!({"peer": who, "collections": collections}))?;
+        refusal(&reply, "the subscription", refused)
     }
 
     /// Whom a client knows to be there; time passes until they are those.
@@ -283,6 +286,15 @@ fn status_item(field: &Value) -> Result<Item, String> {
     match field {
         Value::String(text) if text.len() >= 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) => unhex(text).map(Item::Bytes),
         other => from_json(other),
+    }
+}
+
+/// Whether a reply says `refused` exactly where it should.
+fn refusal(reply: &Map<String, Value>, what: &str, refused: bool) -> Result<(), Trouble> {
+    match (reply.get("refused"), refused) {
+        (None, true) => Err(Trouble::fault("a refusal", format!("{what} was taken"))),
+        (Some(why), false) => Err(Trouble::fault(format!("{what} to be taken"), format!("refused: {}", why.as_str().unwrap_or("")))),
+        _ => Ok(()),
     }
 }
 

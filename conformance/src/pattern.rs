@@ -20,7 +20,7 @@ pub fn value(expr: &Expr, names: &Names) -> Result<Item, String> {
             let mut all = Vec::new();
             for item in items {
                 match (item, value(item, names)?) {
-                    (Expr::Call(name, _), Item::Array(many)) if name == "ops" => all.extend(many),
+                    (Expr::Call(name, _), Item::Array(many)) if name == "ops" || name == "rows" => all.extend(many),
                     (_, one) => all.push(one),
                 }
             }

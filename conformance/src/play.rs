@@ -186,6 +186,7 @@ impl World<'_> {
                 self.call("dismiss", json!({"peer": who, "seq": seq})).map(drop)
             }
             Action::Presence { who, payload, ttl, refused } => self.presence(who, payload, ttl.as_ref(), *refused),
+            Action::Subscribe { who, collections, refused } => self.subscribe(who, collections, *refused),
             Action::Present(who, pattern) => self.present(who, pattern),
             Action::Start(who, start) => self.call(if *start { "start" } else { "stop" }, json!({"peer": who})).map(drop),
             Action::Signals(who, to, payload) => self.signals(who, to, payload),

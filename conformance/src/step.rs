@@ -78,6 +78,7 @@ pub enum Action {
     Stores(Expr, bool),
     Presence { who: String, payload: Expr, ttl: Option<Expr>, refused: bool },
     Present(String, Expr),
+    Subscribe { who: String, collections: Expr, refused: bool },
     Wall(String, i64),
     Client(String, Options),
     Settle,
@@ -197,6 +198,7 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
             let ttl = if cursor.eat_word("ttl") { Some(cursor.expr()?) } else { None };
             Ok(Action::Presence { who, payload, ttl, refused: cursor.eat_word("refused") })
         }
+        "subscribe" => Ok(Action::Subscribe { who, collections: cursor.expr()?, refused: cursor.eat_word("refused") }),
         "present" => Ok(Action::Present(who, cursor.expr()?)),
         "start" => Ok(Action::Start(who, true)),
         "stop" => Ok(Action::Start(who, false)),

@@ -262,7 +262,15 @@ impl World<'_> {
         let cursor = self.option(options, "cursor")?.unwrap_or(Item::Null);
         let channel = self.option(options, "channel")?.and_then(|item| item.as_u64()).unwrap_or(1);
         self.links.get_mut(who).expect("it connected").channel = channel;
-        self.send(who, channel, vec![Item::Array(vec![Item::Int(2), space, replica, settled, cursor])])?;
+        let mut open = vec![Item::Int(2), space, replica, settled, cursor];
+        let mut extensions = Vec::new();
+        for (key, name) in [(0, "collections"), (1, "known")] {
+            extensions.extend(self.option(options, name)?.map(|names| (Item::Int(key), names)));
+        }
+        if !extensions.is_empty() {
+            open.push(Item::Map(extensions));
+        }
+        self.send(who, channel, vec![Item::Array(open)])?;
         let opened = self.next_of(who, channel, code::OPENED, "opened")?;
         for (name, item) in ["position", "history", "seq", "link", "base", "reset"].iter().zip(&opened.items()[1..]) {
             self.bind(who, name, item.clone());
@@ -322,6 +330,9 @@ impl World<'_> {
         let open = self.next_of(who, channel, code::OPEN, "open")?;
         for (name, item) in [("replica", 2), ("settled", 3), ("cursor", 4)] {
             self.bind(who, name, open.items()[item].clone());
+        }
+        for (key, name) in [(0, "collections"), (1, "known")] {
+            self.bind(who, name, crate::checks::extension(&open, key).cloned().unwrap_or(Item::Null));
         }
         self.bind(who, "channel", Item::Int(i128::from(channel)));
         let opened = self.opened(who, options, &open.items()[4])?;

@@ -222,7 +222,7 @@ proptest! {
                 core.apply(&mut store, CoreReplica(*author), &core_change(change), space.position).unwrap();
             }
         }
-        let changed = core.changed_after(&store, 0, usize::MAX).unwrap();
+        let changed = core.changed_after(&store, |_| Some(0), usize::MAX).unwrap();
         prop_assert!(changed.is_sorted_by_key(|(position, _)| *position));
         for (position, cell) in changed {
             use syncline::space::Changed;

@@ -79,6 +79,10 @@ pub const SIGNAL_BYTES_MAX: usize = 16 << 10;
 pub const SIGNALS_PER_MINUTE_MAX: usize = 120;
 /// The greatest life of a record.
 pub const LIFE_MAX: u64 = INT_MAX as u64 - 1;
+/// Collections of one space. (SUB-18)
+pub const SPACE_COLLECTIONS_MAX: usize = 256;
+/// Collections that one subscription names. (SUB-1)
+pub const SUBSCRIPTION_COLLECTIONS_MAX: usize = 64;
 /// Bytes of a presence's payload. (PRES-2)
 pub const PRESENCE_BYTES_MAX: usize = 1_024;
 /// The longest that a presence holds without being sent again, in milliseconds. (PRES-2)

@@ -212,6 +212,20 @@ impl Peer {
                 }
                 self.drain(now, lines);
             }
+            "subscribe" => {
+                let names = command["collections"].as_array();
+                let names: Option<Vec<String>> =
+                    names.map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect());
+                match client.subscribe(at, &mut self.store, names.as_deref()) {
+                    Ok(()) if self.commit(lines)? => self.drain(now, lines),
+                    Ok(()) => {}
+                    Err(why @ WriteError::Refused(_)) => {
+                        self.store.rollback();
+                        return Ok(json!({"refused": why.to_string()}));
+                    }
+                    Err(WriteError::Store(error)) => return Err(told(error)),
+                }
+            }
             "presence" => {
                 let others = client.presence().iter().map(|(replica, payload)| json!([hex(&replica.0), hex(payload)]));
                 return Ok(json!({"presence": others.collect::<Vec<_>>()}));
@@ -403,6 +417,7 @@ fn status(client: &Client, store: &MemoryStore) -> Answer {
         "position": status.cursor.as_ref().map(|cursor| cursor.position),
         "history": status.cursor.as_ref().map(|cursor| hex(&cursor.history.0)),
         "pending": status.pending,
+        "collections": client.subscription(),
         "rejected": status.rejected,
         "may_write": status.may_write,
         "fingerprint": hex(&status.fingerprint),
@@ -423,6 +438,7 @@ fn told_event(peer: &str, event: &Event) -> Value {
         Event::Disconnected => json!({"event": "disconnected"}),
         Event::Rights { write } => json!({"event": "rights", "write": write}),
         Event::TokenWanted => json!({"event": "token-wanted"}),
+        Event::Left(collections) => json!({"event": "left", "collections": collections}),
         Event::Presence(replicas) => json!({"event": "presence", "count": replicas.len()}),
     };
     line["peer"] = json!(peer);

@@ -69,7 +69,12 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
                 Event::Rejected { .. } | Event::Forked { .. } | Event::TokenWanted | Event::Rights { .. } => {
                     eprintln!("note: {}", plain(&told(&event)))
                 }
-                Event::Changed(_) | Event::Reset { .. } | Event::Signal { .. } | Event::Presence(_) | Event::Disconnected => {}
+                Event::Changed(_)
+                | Event::Reset { .. }
+                | Event::Signal { .. }
+                | Event::Presence(_)
+                | Event::Left(_)
+                | Event::Disconnected => {}
             },
         }
     }
@@ -92,6 +97,7 @@ fn told(event: &Event) -> String {
         Event::Rights { write: true } => "the token allows writing again".into(),
         Event::Rights { write: false } => "the token allows reading only; changes wait for the right to write".into(),
         Event::TokenWanted => "the token ends soon; a new one is wanted".into(),
+        Event::Left(collections) => format!("no longer synced and gone from here: {}", collections.join(", ")),
         Event::Presence(replicas) => format!("{} came, went or moved", counted(replicas.len() as u64, "replica")),
     }
 }

@@ -98,6 +98,8 @@ pub enum Event {
     },
     /// The token ends soon; a new one is wanted. (ACCESS-16)
     TokenWanted,
+    /// These collections left the subscription, and base with it; their records were not deleted. (SUB-12)
+    Left(Vec<String>),
     /// What these replicas say of their presence has changed; `presence` has it. The own one: the server has no place for it.
     Presence(Vec<Replica>),
 }

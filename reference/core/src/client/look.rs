@@ -12,6 +12,10 @@ use crate::store::{Store, StoreError};
 impl Client {
     /// A record as it shows, or none. (MODEL-11, MODEL-14)
     pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<Option<View>, StoreError> {
+        // SUB-15
+        if !self.subscription.covers(&record.collection) {
+            return Ok(None);
+        }
         let mut state = self.base.record(store, record)?;
         self.outbox.overlay(record, &mut state);
         Ok(state.view())

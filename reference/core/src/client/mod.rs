@@ -18,6 +18,7 @@ mod outbox;
 mod presence;
 mod session;
 mod staging;
+mod subscription;
 mod write;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use outbox::Outbox;
 use presence::Present;
 use session::Session;
 use staging::Staging;
+use subscription::Subscription;
 
 pub use access::Wiped;
 pub use api::{ClientConfig, Event, Input, Output, Status};
@@ -87,6 +89,7 @@ pub struct Client {
     mismatched: bool,
     told_in_sync: bool,
     present: Present,
+    subscription: Subscription,
 }
 
 /// Reopens of a space between two marks before the connection is given up.
@@ -124,6 +127,7 @@ impl Client {
             mismatched: false,
             told_in_sync: false,
             present: Present::default(),
+            subscription: Subscription::load(store)?,
         })
     }
 
@@ -184,7 +188,12 @@ impl Client {
     fn is_in_sync(&self) -> bool {
         let State::Streaming(session) = &self.state else { return false };
         let position = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
-        session.is_quiet() && self.staging.is_none() && self.outbox.is_settled() && self.verified.is_some() && self.verified == position
+        session.is_quiet()
+            && self.staging.is_none()
+            && !self.subscription.joins()
+            && self.outbox.is_settled()
+            && self.verified.is_some()
+            && self.verified == position
     }
 
     fn tell_in_sync(&mut self) {
@@ -345,7 +354,7 @@ impl Client {
         self.clock.correct(sent, now, welcome.time_ms);
         self.outbox.note_clock(&self.clock);
         self.outbox.save(store)?;
-        self.open(now);
+        self.open(now, store)?;
         self.renew(now);
         Ok(())
     }
@@ -376,7 +385,7 @@ impl Client {
         if error.code == Code::REPLACED {
             // IDENT-24: someone else lives under this id. ERROR-5: the channel is not spoken on again.
             self.take_fresh_id(store, None)?;
-            self.open(now);
+            self.open(now, store)?;
             return Ok(());
         }
         self.refused(now, error);

@@ -57,14 +57,27 @@ enum Chain {
 }
 
 impl Client {
-    /// Opens the space on the next channel number.
-    pub(super) fn open(&mut self, now: Now) {
+    /// Opens the space on the next channel number; not where only a part is wanted and the server does not offer that.
+    pub(super) fn open(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        let agreed = self.agreed.has(Profiles::SUBSCRIBE);
+        if !agreed && self.subscription.is_partial() {
+            // SUB-17
+            self.stop();
+            self.event(Event::Refused { code: Code::UNSUPPORTED, text: "the server does not offer subscriptions".into() });
+            return Ok(());
+        }
+        if !agreed && self.subscription.joins() {
+            // Base lacks collections, and the server cannot be told which.
+            self.drop_staging(store)?;
+            self.outbox.identity.cursor = None;
+            self.outbox.save(store)?;
+        }
         self.channel = if self.channel == u16::MAX { 1 } else { self.channel + 1 };
         self.state = State::AwaitOpened { since_ms: now.mono_ms };
         self.verified = None;
         self.forget_presence();
         let identity = &self.outbox.identity;
-        let open = Open {
+        let mut open = Open {
             space: identity.space.clone(),
             replica: identity.replica,
             settled: identity.settled.0,
@@ -72,7 +85,11 @@ impl Client {
             collections: None,
             known: None,
         };
+        if agreed {
+            self.subscription.ask(&mut open);
+        }
         self.send(now, self.channel, &[Message::Open(open)], 0);
+        Ok(())
     }
 
     /// The cursor to open with: that of base, or how far the catch-up under way is kept. (SYNC-16, SYNC-27)
@@ -84,7 +101,7 @@ impl Client {
     }
 
     /// Forgets what is kept of a catch-up under way. (SYNC-31)
-    fn drop_staging(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+    pub(super) fn drop_staging(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
         if self.staging.take().is_some() {
             Staging::clear(store)?;
         }
@@ -92,14 +109,15 @@ impl Client {
     }
 
     /// Ends the channel and opens the space again; gives the connection up when that did not help. (SESS-21)
-    pub(super) fn reopen(&mut self, now: Now) {
+    pub(super) fn reopen(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
         self.reopened += 1;
         if self.reopened > REOPENS_MAX {
             self.reopened = 0;
-            return self.give_up(now, 0);
+            self.give_up(now, 0);
+            return Ok(());
         }
         self.send(now, self.channel, &[Message::Shut], 0);
-        self.open(now);
+        self.open(now, store)
     }
 
     pub(super) fn opened(&mut self, now: Now, store: &mut dyn Store, opened: Opened) -> Result<(), StoreError> {
@@ -156,7 +174,7 @@ impl Client {
     /// Takes a fresh id, mints again what has no verdict, and opens under it. (IDENT-12 to IDENT-14, IDENT-24)
     pub(super) fn remint(&mut self, now: Now, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
         self.take_fresh_id(store, retained_after)?;
-        self.reopen(now);
+        self.reopen(now, store)?;
         Ok(())
     }
 
@@ -254,17 +272,24 @@ impl Client {
             return Ok(());
         }
         if !in_order {
-            self.reopen(now);
+            self.reopen(now, store)?;
             return Ok(());
         }
         self.push(now);
         Ok(())
     }
 
-    /// Whether `position` is the one after the cursor and no catch-up is under way. (SESS-20)
+    /// Whether `position` is the one after the cursor, or any later where positions are left out, and no catch-up is under
+    /// way. (SESS-20, SUB-3)
     fn is_next(&mut self, position: u64) -> bool {
-        let quiet = self.staging.is_none() && self.session().is_quiet();
-        quiet && self.outbox.identity.cursor.as_ref().is_some_and(|cursor| cursor.position + 1 == position)
+        let Some(cursor) = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position) else { return false };
+        let follows = if self.subscription.is_partial() { position > cursor } else { position == cursor + 1 };
+        follows && self.is_caught_up()
+    }
+
+    /// Whether no catch-up is under way.
+    pub(super) fn is_caught_up(&mut self) -> bool {
+        self.staging.is_none() && !self.subscription.joins() && self.session().is_quiet()
     }
 
     /// Moves the cursor by one position that holds nothing for base.
@@ -291,6 +316,7 @@ impl Client {
             return Ok(false);
         }
         self.clock.observe(now, change.reading);
+        let change = self.subscription.part_of(change);
         self.base.apply(store, author, &change, position)?;
         self.move_cursor(store, position)?;
         self.event(Event::Changed(names(&change)));
@@ -305,16 +331,18 @@ impl Client {
         }
         let Some(cursor) = self.outbox.identity.cursor.clone() else { return Ok(false) };
         let pushed = self.session().pushed;
-        let in_order = self.is_next(cursor.position + 1) && ack.position.checked_sub(cursor.position) == Some(ack.seq - settled);
-        if !in_order || ack.seq > pushed {
+        // SUB-4: also where positions are left out, those of one ack are not.
+        let before = ack.position.checked_sub(ack.seq - settled);
+        let Some(first) = before.filter(|before| *before >= cursor.position).map(|before| before + 1) else { return Ok(false) };
+        if !self.is_next(first) || ack.seq > pushed {
             return Ok(false);
         }
-        for (seq, position) in (settled + 1..=ack.seq).zip(cursor.position + 1..) {
+        for (seq, position) in (settled + 1..=ack.seq).zip(first..) {
             let Some(pending) = self.outbox.pending(seq) else { return Ok(false) };
             if pending.rejected.is_some() {
                 return Ok(false);
             }
-            let change = pending.change.clone();
+            let change = self.subscription.part_of(pending.change.clone());
             self.base.apply(store, self.outbox.identity.replica, &change, position)?;
             self.outbox.settle(store, Code::ACCEPTED, position)?;
         }
@@ -354,7 +382,7 @@ impl Client {
     ) -> Result<(), StoreError> {
         let replica = self.outbox.identity.replica;
         let Some(Pending { change, rejected, .. }) = self.outbox.settle(store, code, position)? else { return Ok(()) };
-        self.event(Event::Changed(names(&change)));
+        self.event(Event::Changed(self.names_of(&change)));
         if rejected.is_some() || code == Code::DUPLICATE || code == Code::SKIPPED {
             return Ok(());
         }
@@ -378,7 +406,7 @@ impl Client {
         let reached = self.outbox.identity.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let session = self.session();
         let (history, reset) = (session.history, session.reset);
-        let reached = if reset { 0 } else { reached };
+        let reached = if reset || self.subscription.joins() { 0 } else { reached };
         let reached = self.staging.as_ref().map_or(reached, |staging| staging.to);
         // SESS-21: parts only go forward.
         if states.history != history || states.to < reached {
@@ -395,6 +423,7 @@ impl Client {
             self.session().reset = false;
             self.base.clear(store)?;
         }
+        self.subscription.complete(store)?;
         let mut changed = Vec::new();
         let mut outcomes = Vec::new();
         let staging = self.staging.take();
@@ -442,6 +471,10 @@ impl Client {
             Item::Plain(_) | Item::Keyed { .. } | Item::Settled { .. } => {}
         }
         for (record, row_life, cells) in cells_of(item) {
+            // SUB-9
+            if !self.subscription.covers(&record.collection) {
+                continue;
+            }
             let life = self.base.life(store, &record)?.life;
             if row_life > life {
                 self.base.set_life(store, &record, row_life, position)?;
@@ -483,12 +516,16 @@ impl Client {
         if mark.position < cursor.position {
             return Ok(true);
         }
-        if mark.position > cursor.position || self.staging.is_some() || !self.session().is_quiet() || mark.history != self.session().history
-        {
+        let follows = mark.position == cursor.position || self.subscription.is_partial();
+        if !follows || !self.is_caught_up() || mark.history != self.session().history {
             return Ok(false);
         }
         if let Some(position) = mark.backed_up {
             self.outbox.forget_backed_up(store, position)?;
+        }
+        // SUB-10
+        if mark.position > cursor.position {
+            self.move_cursor(store, mark.position)?;
         }
         self.attempts = 0;
         self.reopened = 0;
@@ -530,7 +567,7 @@ impl Client {
     pub(super) fn retry_reset(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
         if self.mismatched && self.reset_due_ms().is_some_and(|due| due <= now.mono_ms) {
             self.forget_cursor(now, store)?;
-            self.reopen(now);
+            self.reopen(now, store)?;
         }
         Ok(())
     }

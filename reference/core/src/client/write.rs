@@ -1,6 +1,6 @@
 //! What the application writes: one atomic change a call. Spec 2 and 4.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Client, Edit, Event};
 use crate::change::{Change, Op, Payload, RecordName, Row};
@@ -101,6 +101,10 @@ impl Client {
         for write in writes {
             let record = write.record();
             check_name("collection name", &record.collection, limits::COLLECTION_NAME_BYTES_MAX)?;
+            // SUB-16
+            if !self.subscription.covers(&record.collection) {
+                return refuse(format!("a write to {}, which is not subscribed", record.collection), "the collections subscribed");
+            }
             check_name("record id", &record.id, limits::RECORD_ID_BYTES_MAX)?;
             let entry = wanted.entry(record).or_default();
             entry.merge(write, value_bytes_max)?;
@@ -217,6 +221,14 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+/// SUB-1
+pub(super) fn check_subscription(names: &BTreeSet<String>, collections_max: usize) -> Result<(), WriteError> {
+    if names.is_empty() || names.len() > collections_max {
+        return refuse(format!("a subscription to {} collections", names.len()), format!("1 to {collections_max} collections"));
+    }
+    names.iter().try_for_each(|name| check_name("collection name", name, limits::COLLECTION_NAME_BYTES_MAX))
 }
 
 /// MODEL-8

@@ -8,7 +8,9 @@ use crate::change::{Change, Cursor, Form, Pushed, Row, expect_items, read_fixed,
 use crate::clock::{History, MS_MAX, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Major, Reader};
 use crate::hash::Link;
-use crate::limits::{COLLECTION_NAME_BYTES_MAX, ERROR_TEXT_BYTES_MAX, INT_MAX, SPACE_NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{
+    COLLECTION_NAME_BYTES_MAX, ERROR_TEXT_BYTES_MAX, INT_MAX, SPACE_NAME_BYTES_MAX, SUBSCRIPTION_COLLECTIONS_MAX, TOKEN_BYTES_MAX,
+};
 use crate::registry::{Class, Code, Profiles};
 
 /// The extension key of a mark's backed-up position.
@@ -283,8 +285,10 @@ impl Fields<'_, '_> {
     fn open(mut self) -> Result<Message, WireError> {
         self.take(4)?;
         let space = read_name(self.r, SPACE_NAME_BYTES_MAX)?;
-        let (replica, settled, cursor) = (self.replica()?, self.r.uint()?, self.cursor()?);
-        let (mut collections, mut known) = (None, None);
+        let (replica, settled) = (self.replica()?, self.r.uint()?);
+        let at = self.r.position();
+        let cursor = self.cursor()?;
+        let (mut collections, mut known): (Option<Vec<String>>, Option<Vec<String>>) = (None, None);
         let agreed = self.profiles.has(Profiles::SUBSCRIBE);
         self.extensions(|key, r| {
             match key {
@@ -294,6 +298,17 @@ impl Fields<'_, '_> {
             }
             Ok(true)
         })?;
+        // SYNC-32
+        let behind = |cursor: &Cursor| cursor.staged.is_some_and(|staged| staged < cursor.position);
+        if known.is_none() && cursor.as_ref().is_some_and(behind) {
+            return Err(CodecError { at, fault: Fault::Schema("a staged position from the cursor's on") }.into());
+        }
+        // SUB-1
+        if let (Some(collections), Some(known)) = (&collections, &known)
+            && !known.iter().all(|name| collections.contains(name))
+        {
+            return Err(CodecError { at, fault: Fault::Schema("known collections among those subscribed") }.into());
+        }
         Ok(Message::Open(Open { space, replica, settled, cursor, collections, known }))
     }
 
@@ -317,8 +332,7 @@ impl Fields<'_, '_> {
         }
         let items = expect_items(self.r, 2..=3)?;
         let (position, history) = (self.r.uint()?, self.history()?);
-        // SYNC-32
-        let staged = if items == 3 { Some(self.within(position..=u64::MAX, "a staged position from the cursor's on")?) } else { None };
+        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
         Ok(Some(Cursor { position, history, staged }))
     }
 
@@ -461,7 +475,7 @@ impl Fields<'_, '_> {
 /// Names of collections, ascending, at least `least`.
 fn read_collections(r: &mut Reader, least: usize) -> Result<Vec<String>, CodecError> {
     let at = r.position();
-    let count = expect_items(r, least..=usize::MAX)?;
+    let count = expect_items(r, least..=SUBSCRIPTION_COLLECTIONS_MAX)?;
     let mut names: Vec<String> = Vec::new();
     for _ in 0..count {
         names.push(read_name(r, COLLECTION_NAME_BYTES_MAX)?);

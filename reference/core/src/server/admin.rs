@@ -5,7 +5,7 @@
 use super::judge::{self, Judged};
 use super::log::{self, Log};
 use super::quota::{Quota, Usage};
-use super::stream::{self, TailEntry};
+use super::stream::TailEntry;
 use super::{ConnId, Server};
 use crate::change::{Change, Pushed, RecordName, Row};
 use crate::clock::{Now, Reading, Replica};
@@ -112,8 +112,8 @@ impl Server {
         let pushed = Pushed::Change { change, bytes: 0, value_bytes_max: 0 };
         let judged = judge::judge(log, store, author, pushed, Quota::default(), now.wall_ms)?;
         if let (Judged::Settled { position, seq, verdict, change }, Some(space)) = (judged, self.spaces.get_mut(&number)) {
-            let (body, core_body) = stream::bodies(position, author, seq, verdict, change, space.history.base_ms);
-            space.push(TailEntry { position, author, seq, verdict, body, core_body }, now.mono_ms);
+            let entry = TailEntry::new((position, author, seq), verdict, change, space.history.base_ms);
+            space.push(entry, now.mono_ms);
         }
         Ok(())
     }

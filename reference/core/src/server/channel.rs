@@ -3,7 +3,7 @@
 use super::judge::{self, Judged};
 use super::log::{self, HistoryStart, Log, Verdict};
 use super::presence::Told;
-use super::stream::{self, Channel, Hosted, TailEntry};
+use super::stream::{self, Channel, Hosted, Scope, TailEntry};
 use super::{ConnId, Failure, Grant, Phase, Right, Server, refuse, unexpected};
 use crate::change::Cursor;
 use crate::clock::{History, Now};
@@ -68,11 +68,14 @@ impl Server {
             None => space.log.bind(store, open.replica, &grant.subject)?,
         };
         let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
-        let start = match (&open.cursor, reset) {
-            // SYNC-28
-            (Some(cursor), Reset::NONE) => cursor.staged.unwrap_or(cursor.position),
-            _ => 0,
+        let (cursor, staged) = match (&open.cursor, reset) {
+            (Some(cursor), Reset::NONE) => (cursor.position, cursor.staged),
+            _ => (0, None),
         };
+        let scope = Scope::of(&open, cursor);
+        let joins = scope.joins();
+        // SYNC-28, SUB-6
+        let start = staged.unwrap_or(if joins { 0 } else { cursor });
         let opened = Opened {
             position: space.head,
             history: space.history.history,
@@ -84,7 +87,7 @@ impl Server {
         };
         // SYNC-25: outcomes travel in states only.
         let resumed = reset == Reset::NONE && open.cursor.as_ref().is_some_and(|cursor| cursor.staged.is_some());
-        let catching = reset != Reset::NONE || resumed || settled.seq > open.settled;
+        let catching = reset != Reset::NONE || resumed || joins || settled.seq > open.settled;
         // SYNC-11: the outcomes up to the staged position were in the parts that the client keeps.
         let told = if resumed { space.log.settled_by(store, open.replica, (open.settled, settled.seq), start)? } else { open.settled };
         let presence = agreed.has(Profiles::PRESENCE).then(Told::default);
@@ -98,6 +101,7 @@ impl Server {
                 replica: open.replica,
                 right,
                 profiles,
+                scope,
                 sent: start,
                 settled: told,
                 catching,
@@ -206,8 +210,7 @@ impl Server {
             let base_ms = space.history.base_ms;
             match judge::judge(&log, store, replica, item, self.config.quota, now.wall_ms)? {
                 Judged::Settled { position, seq, verdict, change } => {
-                    let (body, core_body) = stream::bodies(position, replica, seq, verdict, change, base_ms);
-                    space.push(TailEntry { position, author: replica, seq, verdict, body, core_body }, now.mono_ms);
+                    space.push(TailEntry::new((position, replica, seq), verdict, change, base_ms), now.mono_ms);
                 }
                 // A verdict that is still on its way is not repeated.
                 Judged::Again { position, .. } if position > sent => {}
@@ -234,7 +237,7 @@ fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) 
     let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
     let last = histories.get(at + 1).map_or(head, |next| next.first);
     // SYNC-29
-    match cursor.staged.unwrap_or(cursor.position) {
+    match cursor.staged.unwrap_or(0).max(cursor.position) {
         position if position > last => Reset::FUTURE,
         _ => Reset::NONE,
     }

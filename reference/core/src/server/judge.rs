@@ -95,6 +95,10 @@ fn verdict(
     if let Some((_, bound)) = bounds.into_iter().find(|(found, bound)| found > bound) {
         return reject(Code::LIMIT, Some(bound as u64));
     }
+    // SUB-18
+    if log.cells().has_too_many_collections(store, change, limits::SPACE_COLLECTIONS_MAX)? {
+        return reject(Code::LIMIT, Some(limits::SPACE_COLLECTIONS_MAX as u64));
+    }
     // CLOCK-10
     if change.reading.ms() > now_ms + limits::CLOCK_ADMIT_MS {
         return reject(Code::CLOCK, Some(now_ms));

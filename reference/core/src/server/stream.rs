@@ -2,19 +2,19 @@
 //!
 //! Nothing is queued for a reader: a channel remembers only how far it was sent. (SYNC-17)
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::log::{HistoryStart, Log, Verdict};
 use super::presence::{Room, Told};
 use super::signal::Budget;
 use super::{ConnId, Right};
-use crate::change::RecordName;
+use crate::change::{Change, RecordName};
 use crate::clock::Replica;
 use crate::codec::Writer;
 use crate::credit::Credit;
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Outcome, PlacedChange, Reject, States, frame_of, items_of, message_bytes};
+use crate::message::{Ack, Item, Mark, Message, Open, Outcome, PlacedChange, Reject, States, Void, frame_of, items_of, message_bytes};
 use crate::registry::{Code, DURABILITY_STORED, Profiles};
 use crate::rules::LWW;
 use crate::space::Changed;
@@ -39,6 +39,8 @@ pub(super) struct TailEntry {
     pub author: Replica,
     pub seq: u64,
     pub verdict: Verdict,
+    /// The collections that an accepted change has rows in. (SUB-2)
+    pub collections: Vec<String>,
     /// The `change` or `void` message.
     pub body: Arc<[u8]>,
     /// The same for channels without the further rules, where it differs. (RULES-17)
@@ -75,6 +77,8 @@ pub(super) struct Channel {
     pub right: Right,
     /// What is agreed on its connection.
     pub profiles: Profiles,
+    /// What it subscribes.
+    pub scope: Scope,
     /// Up to where everything was sent.
     pub sent: u64,
     /// The last own seq whose verdict the client has from `open` or an outcome.
@@ -89,6 +93,46 @@ pub(super) struct Channel {
     pub signals: Budget,
     /// What it was told of who is there, where presence is agreed.
     pub presence: Option<Told>,
+}
+
+/// The part of a space that a channel carries. Spec 17.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// The collections subscribed; none: all.
+    pub collections: Option<BTreeSet<String>>,
+    /// Those of them that the client's base holds up to `cursor`; none: all of them.
+    pub known: Option<BTreeSet<String>>,
+    /// Up to where base reaches.
+    pub cursor: u64,
+}
+
+impl Scope {
+    /// What an `open` asks for; `cursor` is where its accepted cursor stands, or 0.
+    pub fn of(open: &Open, cursor: u64) -> Self {
+        let set = |names: &Option<Vec<String>>| names.as_ref().map(|names| names.iter().cloned().collect::<BTreeSet<_>>());
+        Self { collections: set(&open.collections), known: set(&open.known), cursor }
+    }
+
+    /// Whether something is subscribed that base does not hold yet. (SUB-7)
+    pub fn joins(&self) -> bool {
+        match (&self.known, &self.collections) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(known), Some(collections)) => !collections.is_subset(known),
+        }
+    }
+
+    /// Whether a change with rows in these collections is for the channel; what is rejected has none. (SUB-2)
+    fn takes(&self, rows: &[String]) -> bool {
+        self.collections.as_ref().is_none_or(|collections| rows.iter().any(|row| collections.contains(row)))
+    }
+
+    /// The position above which the channel lacks cells of a collection, where it was sent everything else up to `sent`. (SUB-6)
+    fn above(&self, collection: &str, sent: u64) -> Option<u64> {
+        let wanted = self.collections.as_ref().is_none_or(|collections| collections.contains(collection));
+        let known = self.known.as_ref().is_none_or(|known| known.contains(collection));
+        wanted.then(|| if known { sent.max(self.cursor) } else { sent })
+    }
 }
 
 impl Hosted {
@@ -179,12 +223,34 @@ impl Hosted {
         if !more {
             return Ok(None);
         }
+        let data = self.data_frame(store, number, channel, part_bytes_max, now_ms)?;
+        // FLOW-5: where data waits for credit, presence does not.
+        Ok(data.or_else(|| self.presence_frame(number, channel, false)))
+    }
+
+    /// The next frame of verdicts, changes and states, or a mark; none where they wait for credit.
+    fn data_frame(
+        &self,
+        store: &dyn Store,
+        number: u16,
+        channel: &mut Channel,
+        part_bytes_max: usize,
+        now_ms: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         if !channel.catching && channel.sent == self.committed {
             let mark = self.mark(store, channel, now_ms)?;
             return Ok(Some(frame_of(number, &self.bytes(mark))));
         }
         if !channel.catching && self.tail_after(channel.sent).is_some() {
-            return Ok(self.live_frame(number, channel));
+            if let Some(frame) = self.live_frame(number, channel) {
+                return Ok(Some(frame));
+            }
+            // SUB-8: all that was recent may have been for others.
+            if channel.sent < self.committed || !self.has_more(channel, now_ms) {
+                return Ok(None);
+            }
+            let mark = self.mark(store, channel, now_ms)?;
+            return Ok(Some(frame_of(number, &self.bytes(mark))));
         }
         // FLOW-1
         if !channel.credit.sending.is_open() {
@@ -214,12 +280,21 @@ impl Hosted {
         (!bodies.is_empty()).then(|| frame_of(number, &bodies))
     }
 
+    /// The entries that are recent; none where the channel lacks older ones, or none of them is for it.
     fn live_frame(&self, number: u16, channel: &mut Channel) -> Option<Vec<u8>> {
         let mut bodies = Vec::new();
         let mut cost = 0;
         let mut ack: Option<Ack> = None;
         for entry in self.tail_after(channel.sent)? {
             let own = entry.author == channel.replica;
+            if !own && !channel.scope.takes(&entry.collections) {
+                channel.sent = entry.position;
+                // SUB-4: positions that are left out end the run of an ack.
+                if let Some(ack) = ack.take() {
+                    bodies.extend(self.bytes(Message::Ack(ack)));
+                }
+                continue;
+            }
             // FLOW-1, FLOW-5: what is another's needs credit, a verdict only its place.
             if !own && !channel.credit.sending.is_open_after(cost) {
                 break;
@@ -267,7 +342,8 @@ impl Hosted {
             Some(last) if outcomes.len() == PART_OUTCOMES_MAX => last.position,
             _ => self.committed,
         };
-        let page = self.log.cells().changed_after(store, channel.sent, PART_CELLS_MAX)?;
+        let above = |collection: &str| channel.scope.above(collection, channel.sent);
+        let page = self.log.cells().changed_after(store, above, PART_CELLS_MAX)?;
         let (cells, to) = whole_positions(page, upto, part_bytes_max.saturating_sub(outcomes.len() * OUTCOME_BYTES));
         let rules = channel.profiles.has(Profiles::RULES);
         // RULES-17
@@ -285,7 +361,12 @@ impl Hosted {
     }
 
     fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
-        let fingerprint = self.log.cells().fingerprint(store, channel.profiles.has(Profiles::RULES))?.wire();
+        let rules = channel.profiles.has(Profiles::RULES);
+        let fingerprint = match &channel.scope.collections {
+            None => self.log.cells().fingerprint(store, rules)?,
+            Some(collections) => self.log.cells().fingerprint_of(store, collections, rules)?,
+        };
+        let fingerprint = fingerprint.wire();
         channel.marked = Some((self.committed, now_ms));
         Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None }))
     }
@@ -328,27 +409,24 @@ fn size(cell: &Changed) -> usize {
     }
 }
 
-/// The body that other replicas get for an entry, and the one without the further rules where it differs. (SESS-20, RULES-17)
-pub(super) fn bodies(
-    position: u64,
-    author: Replica,
-    seq: u64,
-    verdict: Verdict,
-    change: Option<crate::change::Change>,
-    base_ms: u64,
-) -> (Arc<[u8]>, Option<Arc<[u8]>>) {
-    let bytes = |message| -> Arc<[u8]> { message_bytes(&message, base_ms).into() };
-    let mut core = None;
-    let message = match change {
-        Some(change) if verdict.code == Code::ACCEPTED => {
-            if change.rows.iter().flat_map(|row| &row.ops).any(|op| op.rule != LWW) {
-                let mut change = change.clone();
-                change.rows.iter_mut().for_each(|row| row.ops.retain(|op| op.rule == LWW));
-                core = Some(bytes(Message::Change(PlacedChange { position, author, change })));
+impl TailEntry {
+    /// The entry of what was just settled, encoded as the other replicas get it. (SESS-20, RULES-17)
+    pub fn new((position, author, seq): (u64, Replica, u64), verdict: Verdict, change: Option<Change>, base_ms: u64) -> Self {
+        let bytes = |message| -> Arc<[u8]> { message_bytes(&message, base_ms).into() };
+        let (mut collections, mut core_body) = (Vec::new(), None);
+        let message = match change {
+            Some(change) if verdict.code == Code::ACCEPTED => {
+                collections.extend(change.rows.iter().map(|row| row.record.collection.clone()));
+                collections.dedup();
+                if change.rows.iter().flat_map(|row| &row.ops).any(|op| op.rule != LWW) {
+                    let mut change = change.clone();
+                    change.rows.iter_mut().for_each(|row| row.ops.retain(|op| op.rule == LWW));
+                    core_body = Some(bytes(Message::Change(PlacedChange { position, author, change })));
+                }
+                Message::Change(PlacedChange { position, author, change })
             }
-            Message::Change(PlacedChange { position, author, change })
-        }
-        _ => Message::Void(crate::message::Void { position, author, seq, code: verdict.code, link: None }),
-    };
-    (bytes(message), core)
+            _ => Message::Void(Void { position, author, seq, code: verdict.code, link: None }),
+        };
+        Self { position, author, seq, verdict, collections, body: bytes(message), core_body }
+    }
 }

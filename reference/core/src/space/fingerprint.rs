@@ -15,6 +15,15 @@ struct Kept {
     further: Fingerprint,
 }
 
+impl Kept {
+    fn add_to(&self, total: &mut Fingerprint, rules: bool) {
+        total.merge(&self.core);
+        if rules {
+            total.merge(&self.further);
+        }
+    }
+}
+
 impl Space {
     /// The fingerprint of all collections together; without the further rules, of lives and `lww` cells. (SYNC-18, RULES-17)
     pub fn fingerprint(&self, store: &dyn Store, rules: bool) -> Result<Fingerprint, StoreError> {
@@ -26,21 +35,38 @@ impl Space {
             let Some((last, _)) = page.last() else { return Ok(total) };
             from = [last.as_slice(), &[0]].concat();
             for (_, bytes) in &page {
-                let kept = read_kept(bytes).map_err(damaged)?;
-                total.merge(&kept.core);
-                if rules {
-                    total.merge(&kept.further);
-                }
+                read_kept(bytes).map_err(damaged)?.add_to(&mut total, rules);
             }
         }
+    }
+
+    /// The same of these collections alone. (SUB-8)
+    pub fn fingerprint_of<'a>(
+        &self,
+        store: &dyn Store,
+        collections: impl IntoIterator<Item = &'a String>,
+        rules: bool,
+    ) -> Result<Fingerprint, StoreError> {
+        let mut total = Fingerprint::default();
+        for collection in collections {
+            if let Some(bytes) = store.get(&self.fingerprint_key(collection))? {
+                read_kept(&bytes).map_err(damaged)?.add_to(&mut total, rules);
+            }
+        }
+        Ok(total)
+    }
+
+    pub(super) fn fingerprint_key(&self, collection: &str) -> Vec<u8> {
+        let mut key = self.key(b'f');
+        escape(&mut key, collection);
+        key
     }
 
     pub(super) fn fingerprint_change(&self, store: &mut dyn Store, collection: &str, change: &Digests) -> Result<(), StoreError> {
         if change.learnt.is_empty() && change.forgotten.is_empty() {
             return Ok(());
         }
-        let mut key = self.key(b'f');
-        escape(&mut key, collection);
+        let key = self.fingerprint_key(collection);
         let mut kept = store.get(&key)?.map_or(Ok(Kept::default()), |bytes| read_kept(&bytes)).map_err(damaged)?;
         for (further, digest) in &change.forgotten {
             if *further { kept.further.remove(digest) } else { kept.core.remove(digest) }

@@ -26,13 +26,6 @@ impl Space {
         key
     }
 
-    pub(super) fn index_key(&self, position: u64, record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
-        let mut key = self.key(b'i');
-        key.extend(position.to_be_bytes());
-        key.extend(address(record, name));
-        key
-    }
-
     /// The record and cell in a key whose address starts `skip` bytes behind the prefix.
     pub(super) fn split(&self, key: &[u8], skip: usize) -> Result<(RecordName, Option<CellName>), StoreError> {
         let split = key.get(self.prefix.len() + skip..).and_then(split_address);
@@ -43,30 +36,41 @@ impl Space {
 /// The address of a record's life, or of a cell of it, as bytes that sort as addresses do.
 pub(crate) fn address(record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
-    push_record(&mut bytes, record);
+    escape(&mut bytes, &record.collection);
+    push_in_collection(&mut bytes, &record.id, name);
+    bytes
+}
+
+/// Appends the part of an address that follows the collection.
+pub(super) fn push_in_collection(bytes: &mut Vec<u8>, id: &str, name: Option<&CellName>) {
+    escape(bytes, id);
     match name {
         None => bytes.push(0),
         Some(name) => {
             bytes.push(1);
-            escape(&mut bytes, &name.field);
+            escape(bytes, &name.field);
             bytes.extend(name.rule.to_be_bytes());
             bytes.extend(name.key.as_bytes());
         }
     }
-    bytes
 }
 
 /// The record and cell of an address.
 pub(crate) fn split_address(bytes: &[u8]) -> Option<(RecordName, Option<CellName>)> {
     let (collection, rest) = unescape(bytes)?;
-    let (id, rest) = unescape(rest)?;
-    let record = RecordName { collection, id };
+    let (id, name) = split_in_collection(rest)?;
+    Some((RecordName { collection, id }, name))
+}
+
+/// The record's id and the cell in the part of an address that follows the collection.
+pub(super) fn split_in_collection(bytes: &[u8]) -> Option<(String, Option<CellName>)> {
+    let (id, rest) = unescape(bytes)?;
     let (0, column) = rest.split_first().map(|(kind, rest)| (kind.wrapping_sub(1), rest))? else {
-        return Some((record, None));
+        return Some((id, None));
     };
     let (field, rest) = unescape(column)?;
     let (rule, key) = rest.split_first_chunk::<8>()?;
-    Some((record, Some(CellName { field, rule: u64::from_be_bytes(*rule), key: Key::from_bytes(key) })))
+    Some((id, Some(CellName { field, rule: u64::from_be_bytes(*rule), key: Key::from_bytes(key) })))
 }
 
 fn push_record(key: &mut Vec<u8>, record: &RecordName) {

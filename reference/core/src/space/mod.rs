@@ -7,12 +7,13 @@
 //! |---|---|
 //! | `c` collection id 0 | life and the position that last changed it |
 //! | `c` collection id 1 field rule key | a cell and the position that last changed it |
-//! | `i` position collection id … | nothing; the cells by the position that last changed them |
+//! | `i` collection position id … | nothing; the cells by the position that last changed them |
 //! | `f` collection | the collection's fingerprints |
 
 mod apply;
 mod cells;
 mod fingerprint;
+mod index;
 mod keys;
 mod view;
 
@@ -205,27 +206,6 @@ impl Space {
         self.fingerprint_change(store, &record.collection, &digests)?;
         store.put(&self.index_key(new.position, record, Some(name)), &[])?;
         store.put(&self.cell_key(record, Some(name)), &cell_bytes(&new.state, new.position))
-    }
-
-    /// The cells that changed after `position`, by the position that last changed them, at most `limit`.
-    pub fn changed_after(&self, store: &dyn Store, position: u64, limit: usize) -> Result<Vec<(u64, Changed)>, StoreError> {
-        let mut from = self.key(b'i');
-        let to = after_prefix(&from);
-        from.extend((position + 1).to_be_bytes());
-        let page = store.scan(&from, &to, limit)?;
-        page.iter().map(|(key, _)| self.changed(store, key)).collect()
-    }
-
-    fn changed(&self, store: &dyn Store, key: &[u8]) -> Result<(u64, Changed), StoreError> {
-        let at = self.prefix.len() + 1;
-        let position = key.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-        let position = position.ok_or_else(|| StoreError("a position index entry is damaged".into()))?;
-        let (record, name) = self.split(key, 9)?;
-        let life = self.life(store, &record)?.life;
-        let Some(name) = name else { return Ok((position, Changed::Life(record, life))) };
-        let cell = self.cell(store, &record, &name)?;
-        let cell = cell.ok_or_else(|| StoreError(format!("the index names a cell that is not there: {record:?} {name:?}")))?;
-        Ok((position, Changed::Cell(record, life, name, cell.state)))
     }
 
     /// Forgets every cell. (SYNC-15)
