@@ -139,10 +139,10 @@ impl World {
     }
 
     fn look(&mut self, subject: usize, frame: &[u8]) {
-        for space in 0..SPACES.len() {
+        for (space, name) in SPACES.iter().enumerate() {
             let mark = mark(space);
             if frame.windows(mark.len()).any(|bytes| bytes == mark.as_bytes()) {
-                assert!(self.may(subject, space) > Right::None, "SEC-4: {} was sent something of {}", SUBJECTS[subject], SPACES[space]);
+                assert!(self.may(subject, space) > Right::None, "SEC-4: {} was sent something of {name}", SUBJECTS[subject]);
                 self.shown += 1;
             }
         }

@@ -159,9 +159,12 @@ impl Access {
 
     /// What a token grants now. (SESS-5, ACCESS-3, ACCESS-4)
     pub fn grant(&self, token: Option<&str>, now_ms: u64) -> Option<Grant> {
-        let grant = self.verifier.verify(token, now_ms)?;
-        let ended = grant.expires_ms.is_some_and(|end| end <= now_ms);
-        (!ended && !self.revoked.holds(&grant)).then_some(grant)
+        self.verifier.verify(token, now_ms).filter(|grant| self.stands(grant, now_ms))
+    }
+
+    /// Whether what the verifier granted is neither over nor revoked.
+    fn stands(&self, grant: &Grant, now_ms: u64) -> bool {
+        grant.expires_ms.is_none_or(|end| now_ms < end) && !self.revoked.holds(grant)
     }
 }
 
@@ -202,6 +205,7 @@ impl fmt::Debug for Granted {
 impl Server {
     /// Sets who may come in. What is connected is judged by it at the next `Input::Recheck`.
     pub fn set_access(&mut self, access: Access) {
+        self.reverify |= !Arc::ptr_eq(&self.config.access.verifier, &access.verifier);
         self.config.access = access;
     }
 
@@ -237,10 +241,17 @@ impl Server {
     /// Judges every connection by what its token grants now. (ACCESS-4 to ACCESS-7)
     pub(super) fn recheck(&mut self, now: Now) {
         let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        // A signature is checked again only by another verifier: a new list of revocations is looked up in an instant.
+        let reverify = std::mem::take(&mut self.reverify);
         for id in ids {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             let Phase::Open { granted, .. } = &mut conn.phase else { continue };
-            match self.config.access.grant(granted.token.as_deref(), now.wall_ms) {
+            let access = &self.config.access;
+            let grant = match reverify {
+                true => access.grant(granted.token.as_deref(), now.wall_ms),
+                false => Some(granted.grant.clone()).filter(|grant| access.stands(grant, now.wall_ms)),
+            };
+            match grant {
                 Some(grant) if grant.subject == granted.grant.subject => {
                     *granted = Granted::new(grant, granted.token.take(), now);
                     self.regrant(id);

@@ -169,6 +169,8 @@ pub struct Server {
     /// The spaces that the present frame touched, each with its head before; none where the frame made it known.
     touched: BTreeMap<u64, Option<u64>>,
     ready: BTreeSet<ConnId>,
+    /// Tokens are to be verified anew at the next `Input::Recheck`.
+    reverify: bool,
     timers: Timers,
     faults: Vec<StoreError>,
 }
@@ -213,6 +215,7 @@ impl Server {
             batch_spaces: BTreeSet::new(),
             touched: BTreeMap::new(),
             ready: BTreeSet::new(),
+            reverify: false,
             timers: Timers::default(),
             faults: Vec::new(),
         }
