@@ -222,6 +222,9 @@ def frames():
     f.say("A space.")
     ok("open", "SESS-15", 1, opening)
     ok("open-with-cursor", "SESS-15", 65535, [2, "home", R1, 7, [12, HIST]])
+    ok("open-with-staged-parts", "SYNC-27", 1, [2, "home", R1, 7, [12, HIST, 40]])
+    ok("open-staged-at-the-position", "SYNC-32", 1, [2, "home", R1, 7, [12, HIST, 12]])
+    ok("open-staged-in-a-reset", "SYNC-30", 1, [2, "home", R1, 7, [0, HIST, 40]])
     ok("open-name-of-128-bytes", "MODEL-8", 1, [2, "é" * 64, R1, 0, None])
     ok("opened", "SESS-15", 1, opened)
     ok("opened-without-reset", "SYNC-4", 1, [3, MAX, HIST, MAX, LINK, 0, 0])
@@ -328,6 +331,8 @@ def frames():
     bad("open-replica-of-15-bytes", "CODEC-13", [1, [2, "home", R1[:15], 0, None]])
     bad("open-settled-negative", "CODEC-13", [1, [2, "home", R1, -1, None]])
     bad("open-history-of-7-bytes", "CODEC-13", [1, [2, "home", R1, 0, [1, HIST[:7]]]])
+    bad("open-staged-below-the-position", "SYNC-32", [1, [2, "home", R1, 0, [12, HIST, 11]]])
+    bad("open-cursor-of-four-items", "CODEC-13", [1, [2, "home", R1, 0, [12, HIST, 13, 14]]])
     bad("opened-link-of-32-bytes", "CODEC-13", [1, [3, 0, HIST, 0, HASH, 0, 1]])
     bad("opened-reset-5", "CODEC-13", [1, [3, 0, HIST, 0, LINK, 0, 5]])
     bad("ack-seq-0", "CODEC-13", [1, [6, 0, 1, 1]])
@@ -570,6 +575,18 @@ def presences():
     f.close()
 
 
+def flow():
+    f = File("flow.vec", "frame-agreed", "Credit. Spec 15.")
+    f.frame("credit", "FLOW-2", 1, [16, 1648576])
+    f.frame("credit-of-nothing", "FLOW-2", 65535, [16, 0])
+    f.frame("credit-of-all", "FLOW-2", 1, [16, MAX])
+    f.bad_frame("credit-negative", "CODEC-13", [1, [16, -1]])
+    f.bad_frame("credit-text", "CODEC-13", [1, [16, "1"]])
+    f.bad_frame("credit-field-missing", "CODEC-13", [1, [16]])
+    f.bad_frame("credit-field-too-many", "CODEC-13", [1, [16, 1, 2]])
+    f.close()
+
+
 def clocks():
     f = File("clock.vec", "clock", "Clocks; see README.md for the three questions. Spec 4.")
     f.case("mint-at-now", "CLOCK-2", ["mint", 5, 1000], 1000)
@@ -702,5 +719,6 @@ if __name__ == "__main__":
     merges()
     clocks()
     presences()
+    flow()
     rules()
     print(COUNT, "vectors")
