@@ -250,3 +250,33 @@ fn watch_shows_who_else_is_there() {
     let gone = next();
     assert_eq!((&gone["presence"], &gone["replica"]), (&Value::Null, &there["replica"]));
 }
+
+#[test]
+fn further_rules_are_written_and_shown() {
+    let replica = Replica::new();
+    replica.ok(&["put", "todos/t1", "title=x"]);
+    replica.ok(&["add", "todos/t1", "votes", "3"]);
+    replica.ok(&["add", "todos/t1", "votes", "-1"]);
+    replica.ok(&["offer", "todos/t1", "best", "7"]);
+    replica.ok(&["offer", "todos/t1", "best", "5"]);
+    replica.ok(&["offer", "todos/t1", "best", "5", "--least"]);
+    replica.ok(&["set", "todos/t1", "tags", "b", "a"]);
+    replica.ok(&["set", "todos/t1", "tags", "b", "--remove"]);
+    replica.ok(&["map", "todos/t1", "attrs", "k=1", "l=two"]);
+    replica.ok(&["map", "todos/t1", "attrs", "--unset", "k"]);
+    replica.ok(&["multi", "todos/t1", "note", "one", "two"]);
+    replica.ok(&["multi", "todos/t1", "note", "three"]);
+    let columns = json!({
+        "attrs": { "map": { "l": "two" } },
+        "best": { "max": 7, "min": 5 },
+        "note": { "multi": ["three"] },
+        "tags": { "set": ["a"] },
+        "votes": { "counter": 2 },
+    });
+    let expected = json!({ "collection": "todos", "id": "t1", "fields": { "title": "x" }, "columns": columns });
+    assert_eq!(replica.json(&["get", "todos/t1"]), expected);
+    let listed =
+        "todos/t1 title=\"x\" attrs:map={\"l\":\"two\"} best:min=5 best:max=7 note:multi=[\"three\"] tags:set=[\"a\"] votes:counter=2\n";
+    assert_eq!(replica.ok(&["list"]), listed);
+    replica.fails(1, &["add", "todos/t1", "votes", "0"]);
+}

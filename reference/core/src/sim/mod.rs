@@ -7,7 +7,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use crate::change::RecordName;
-use crate::client::Write;
+use crate::client::{Edit, Write};
 use crate::entropy::Entropy;
 use crate::value::Value;
 use world::World;
@@ -208,6 +208,19 @@ fn damage(world: &mut World, dice: &mut Entropy, faults: &Faults) {
     }
 }
 
+/// A write under one of the further rules.
+fn edit(dice: &mut Entropy, marker: &Value) -> Edit {
+    let element = Value::Int(dice.below(4) as i64);
+    match dice.below(6) {
+        0 => Edit::Add(dice.below(9) as i64 - 10),
+        1 => Edit::Max(marker.clone()),
+        2 => Edit::Min(marker.clone()),
+        3 => Edit::Elements(vec![(element, dice.below(3) > 0)]),
+        4 => Edit::Entries(vec![(format!("k{}", dice.below(3)), (dice.below(3) > 0).then(|| marker.clone()))]),
+        _ => Edit::Values(if dice.below(4) == 0 { Vec::new() } else { vec![marker.clone(), element] }),
+    }
+}
+
 /// What was written, to be found again once each.
 #[derive(Default)]
 struct Ledger {
@@ -223,13 +236,16 @@ impl Ledger {
         let field = format!("f{}", dice.below(3));
         let own = RecordName { collection: "own".into(), id: format!("{client}-{step}") };
         let value = (dice.below(5) > 0).then(|| marker.clone());
-        let shared = match dice.below(6) {
+        let shared = match dice.below(9) {
             0 => Write::Delete { collection: "shared".into(), id },
+            1..4 => Write::Edit { collection: "shared".into(), id, edits: vec![(field, edit(dice, &marker))] },
             _ => Write::Put { collection: "shared".into(), id, fields: vec![(field, value)] },
         };
         let fields = vec![("by".to_owned(), Some(marker.clone()))];
         let noted = Write::Put { collection: own.collection.clone(), id: own.id.clone(), fields };
-        if world.write(client, &[shared, noted.clone()]) || world.write(client, &[noted]) {
+        // Counts the changes: one that has an effect twice, or in part, shows in the sum. (RULES-9)
+        let counted = Write::Edit { collection: "sum".into(), id: "all".into(), edits: vec![("changes".into(), Edit::Add(1))] };
+        if world.write(client, &[shared, noted.clone(), counted.clone()]) || world.write(client, &[noted, counted]) {
             self.written += 1;
             self.own.insert(own, marker);
         }
@@ -237,6 +253,10 @@ impl Ledger {
 
     /// Every write is in the log once, or was rejected visibly: never none, never two.
     fn check(&self, world: &World, faults: &Faults) -> Result<(), String> {
+        let (sum, shown) = world.counted();
+        if sum != shown {
+            return Err(format!("the counter of changes shows {sum} where {shown} changes show"));
+        }
         let mut seen: BTreeMap<&RecordName, u64> = BTreeMap::new();
         let log = world.log();
         for change in &log {

@@ -7,8 +7,9 @@ use crate::client::{self, Client, ClientConfig, Event, Write, WriteError};
 use crate::clock::Now;
 use crate::entropy::Entropy;
 use crate::registry::Profiles;
+use crate::rules::COUNTER;
 use crate::server::{self, ConnId, Server, ServerConfig};
-use crate::space::View;
+use crate::space::{Shown, View};
 use crate::store::{MemoryStore, Store, Transact};
 
 /// Virtual time starts here, in Unix milliseconds.
@@ -341,6 +342,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What the counter of changes shows at the first client, and how many records that one change each made show there.
+    pub fn counted(&self) -> (i64, i64) {
+        let node = &self.nodes[0];
+        let records = node.client.records(&node.store, None).expect("the store in memory does not fail");
+        let made = records.iter().filter(|(name, _)| name.collection == "own").count() as i64;
+        let sum = records.iter().find(|(name, _)| name.collection == "sum").and_then(|(_, view)| view.column("changes", COUNTER));
+        (if let Some(Shown::Counter(sum)) = sum { *sum } else { 0 }, made)
     }
 
     /// The accepted changes, in order.
