@@ -80,7 +80,7 @@ pub enum Command {
         #[arg(value_name = "COLLECTION/ID", value_parser = record)]
         record: RecordName,
         field: String,
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         value: String,
         /// Let the least stay
         #[arg(long)]
@@ -91,7 +91,7 @@ pub enum Command {
         #[arg(value_name = "COLLECTION/ID", value_parser = record)]
         record: RecordName,
         field: String,
-        #[arg(required = true, value_name = "ELEMENT", allow_hyphen_values = true)]
+        #[arg(required = true, value_name = "ELEMENT", allow_negative_numbers = true)]
         elements: Vec<String>,
         /// Take them out
         #[arg(long)]
@@ -113,7 +113,7 @@ pub enum Command {
         #[arg(value_name = "COLLECTION/ID", value_parser = record)]
         record: RecordName,
         field: String,
-        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        #[arg(value_name = "VALUE", allow_negative_numbers = true)]
         values: Vec<String>,
     },
     /// Delete records, all of them or none
