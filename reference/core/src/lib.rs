@@ -8,7 +8,7 @@
 //! | 1 | [`codec`], [`clock`], [`hash`], [`entropy`] |
 //! | 2 | [`change`], [`rules`] |
 //! | 3 | [`store`], [`space`] |
-//! | 4 | [`registry`], [`message`], [`credit`] |
+//! | 4 | [`registry`], [`message`], [`credit`], [`ranges`] |
 //! | 5 | [`server`], [`client`] |
 //! | 6 | [`sim`] |
 //!
@@ -30,6 +30,7 @@ pub mod store;
 
 pub mod credit;
 pub mod message;
+pub mod ranges;
 pub mod registry;
 
 pub mod client;

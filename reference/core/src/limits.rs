@@ -89,6 +89,22 @@ pub const PRESENCE_BYTES_MAX: usize = 1_024;
 pub const PRESENCE_TTL_MAX_MS: u64 = 60_000;
 /// Authors whose presence a server holds for one space. (PRES-10)
 pub const PRESENCE_AUTHORS_MAX: usize = 1_024;
+/// How long a deletion is remembered, in milliseconds, unless the operator says otherwise. (HORIZON-2)
+pub const RETENTION_MS: u64 = 90 * 24 * 3_600_000;
+/// Positions behind the head that are never forgotten, unless the operator says otherwise. (HORIZON-2)
+pub const HORIZON_POSITIONS_MIN: u64 = 1_024;
+/// Cells looked at in one step of forgetting. (HORIZON-3)
+pub const HORIZON_STEP_CELLS: usize = 4_096;
+/// How long the horizon waits for a reader that catches up, in milliseconds. (HORIZON-6)
+pub const HORIZON_WAIT_MS: u64 = 600_000;
+/// Cells read for one question about ranges. (REPAIR-9)
+pub const REPAIR_CELLS_MAX: usize = 1 << 20;
+/// Cells read for a channel's questions about ranges in one minute. (REPAIR-9)
+pub const REPAIR_CELLS_PER_MINUTE_MAX: usize = 1 << 22;
+/// Ranges of one question or answer. (REPAIR-9)
+pub const REPAIR_RANGES_MAX: usize = 4_096;
+/// Cells of a range that are listed, and not split further. (REPAIR-4)
+pub const REPAIR_LIST_MAX: usize = 32;
 
 /// The key of `credit_bytes`, which each side may set lower. (FLOW-2)
 pub(crate) const CREDIT_KEY: u64 = 8;

@@ -56,6 +56,16 @@ fn a_server_that_lost_its_tail_converges_without_doubles() {
 }
 
 #[test]
+fn a_server_that_forgets_deletions_converges() {
+    check(&Faults::short_memory(), 0..seeds(400));
+}
+
+#[test]
+fn a_base_that_differs_is_healed() {
+    check(&Faults::spoilt(), 0..seeds(400));
+}
+
+#[test]
 fn one_seed_is_one_run() {
     assert_eq!(run(7, &Faults::common()), run(7, &Faults::common()));
 }

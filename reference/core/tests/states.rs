@@ -89,7 +89,7 @@ fn messages(replica: Replica) -> Vec<Message> {
         Message::Change(PlacedChange { position: 1, author: OTHER, change: change() }),
         Message::Void(Void { position: 1, author: OTHER, seq: 1, code: Code::CLOCK, link: None }),
         states(1, vec![lives]),
-        Message::Mark(Mark { position: 0, history: HISTORY, fingerprint, backed_up: None }),
+        Message::Mark(Mark { position: 0, history: HISTORY, fingerprint, backed_up: None, horizon: None }),
         Message::Ping(5),
         Message::Pong { number: 5, time_ms: NOW.wall_ms },
         error(Code::GAP),

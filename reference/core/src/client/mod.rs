@@ -13,9 +13,11 @@ mod access;
 mod api;
 mod edit;
 mod flow;
+mod horizon;
 mod look;
 mod outbox;
 mod presence;
+mod repair;
 mod session;
 mod staging;
 mod subscription;
@@ -83,6 +85,10 @@ pub struct Client {
     head: Option<u64>,
     /// The position at which a mark was last found equal. (SYNC-20)
     verified: Option<u64>,
+    /// The last mark: its position and fingerprint. (REPAIR-8)
+    marked: Option<(u64, [u8; 16])>,
+    /// When base was last compared by ranges. (REPAIR-8)
+    repaired_ms: Option<u64>,
     /// When base was last reset because of a mark. (SYNC-22)
     reset_ms: Option<u64>,
     /// Whether the last mark differed and no reset was allowed.
@@ -123,6 +129,8 @@ impl Client {
             pings: 0,
             head: None,
             verified: None,
+            marked: None,
+            repaired_ms: None,
             reset_ms: None,
             mismatched: false,
             told_in_sync: false,

@@ -117,6 +117,20 @@ impl Outbox {
         self.pending.values().filter(|pending| pending.rejected.is_none()).count() as u64
     }
 
+    /// The unsettled changes by their seq, without those that only a skip is offered for.
+    pub fn unsettled(&self) -> impl Iterator<Item = (u64, &Change)> {
+        let unsettled = self.pending.iter().filter(|(_, pending)| pending.rejected.is_none());
+        unsettled.map(|(seq, pending)| (*seq, &pending.change))
+    }
+
+    /// Takes a change for rejected before it is offered: a skip is offered in its place. (HORIZON-12, IDENT-20)
+    pub fn set_aside(&mut self, store: &mut dyn Store, seq: u64, code: Code) -> Result<Option<Change>, StoreError> {
+        let Some(pending) = self.pending.get_mut(&seq).filter(|pending| pending.rejected.is_none()) else { return Ok(None) };
+        pending.rejected = Some(code);
+        put_kept(store, seq, Some((code, 0)), pending.link, &pending.change)?;
+        Ok(Some(pending.change.clone()))
+    }
+
     /// Whether nothing waits for a verdict, skips included.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()

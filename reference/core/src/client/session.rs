@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::outbox::{self, Pending};
+use super::repair::Repair;
 use super::staging::Staging;
 use super::{Client, Event, REOPENS_MAX, State};
 use crate::change::{Change, Cursor, RecordName};
@@ -30,6 +31,10 @@ pub(super) struct Session {
     pushed: u64,
     /// Pushed changes without a verdict: seq and bytes.
     in_flight: VecDeque<(u64, usize)>,
+    /// The cursor lay before the horizon, and base is not replaced yet: nothing is pushed. (HORIZON-12)
+    behind_horizon: bool,
+    /// A comparison of base by ranges that is under way. (REPAIR-3)
+    pub repair: Option<Repair>,
     /// Since when a verdict is waited for and nothing came. (SESS-14)
     quiet_since_ms: u64,
 }
@@ -38,6 +43,11 @@ impl Session {
     /// Whether no reset is under way and the chain is the server's.
     pub fn is_quiet(&self) -> bool {
         !self.reset && !self.forked
+    }
+
+    /// The history of the opened log.
+    pub fn history(&self) -> History {
+        self.history
     }
 
     /// When a verdict is overdue. (SESS-14)
@@ -129,6 +139,7 @@ impl Client {
         }
         // SYNC-30: a resumed reset is one still.
         let reset = told || self.staging.as_ref().is_some_and(|staging| staging.resets);
+        self.note_reset(store, opened.reset)?;
         self.head = Some(opened.position);
         self.note_rights(opened.rights);
         self.state = State::Streaming(Session {
@@ -139,6 +150,8 @@ impl Client {
             credit: self.fresh_credit(),
             pushed: opened.last_seq.min(self.outbox.identity.last.0),
             in_flight: VecDeque::new(),
+            behind_horizon: self.is_behind_horizon(store)?,
+            repair: None,
             quiet_since_ms: now.mono_ms,
         });
         if told && self.outbox.identity.cursor.is_some() {
@@ -187,7 +200,7 @@ impl Client {
         Ok(())
     }
 
-    fn session(&mut self) -> &mut Session {
+    pub(super) fn session(&mut self) -> &mut Session {
         match &mut self.state {
             State::Streaming(session) => session,
             state => panic!("a message of an opened space was handled in {state:?}"),
@@ -201,8 +214,8 @@ impl Client {
         let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
         let may_write = self.access.may_write();
         let State::Streaming(session) = &mut self.state else { return };
-        // ACCESS-12
-        if session.forked || !may_write {
+        // ACCESS-12, HORIZON-12
+        if session.forked || session.behind_horizon || !may_write {
             return;
         }
         let mut under_way: usize = session.in_flight.iter().map(|(_, bytes)| bytes).sum();
@@ -262,6 +275,7 @@ impl Client {
                 self.session().credit.sending.grant(bytes);
                 true
             }
+            Message::Ranges(answer) => self.on_ranges(now, store, &answer)?,
             Message::Shut => false,
             _ => {
                 self.accuse(now, Code::UNEXPECTED, Some(code), "not a message for an opened space");
@@ -403,6 +417,9 @@ impl Client {
 
     /// A part of a catch-up: kept aside, and at the last one base moves. (SYNC-13, SYNC-14)
     fn on_states(&mut self, now: Now, store: &mut dyn Store, states: States) -> Result<bool, StoreError> {
+        if !states.replaced.is_empty() {
+            return self.replace_ranges(now, store, states);
+        }
         let reached = self.outbox.identity.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let session = self.session();
         let (history, reset) = (session.history, session.reset);
@@ -418,6 +435,7 @@ impl Client {
             self.staging = Some(staging);
             return Ok(true);
         }
+        let edits = self.edits_of_base(store)?;
         if reset {
             // SYNC-15
             self.session().reset = false;
@@ -443,6 +461,8 @@ impl Client {
         }
         self.move_cursor(store, states.to)?;
         self.settle_outcomes(now, store, &outcomes, states.to)?;
+        self.set_aside_stale(store, edits)?;
+        self.session().behind_horizon = false;
         self.outbox.save(store)?;
         changed.sort();
         changed.dedup();
@@ -456,7 +476,7 @@ impl Client {
         Ok(true)
     }
 
-    fn take_item(
+    pub(super) fn take_item(
         &mut self,
         now: Now,
         store: &mut dyn Store,
@@ -476,11 +496,11 @@ impl Client {
                 continue;
             }
             let life = self.base.life(store, &record)?.life;
-            if row_life > life {
+            // HORIZON-10; SYNC-14: cells of other lives are dropped.
+            if row_life != life {
                 self.base.set_life(store, &record, row_life, position)?;
             }
-            // SYNC-14: cells of lower lives are dropped.
-            for (name, state) in cells.into_iter().filter(|_| row_life >= life) {
+            for (name, state) in cells {
                 self.base.set_cell(store, &record, &name, state, position)?;
             }
             changed.push(record);
@@ -529,6 +549,12 @@ impl Client {
         }
         self.attempts = 0;
         self.reopened = 0;
+        self.forget_below(store, mark.horizon.unwrap_or(0))?;
+        self.marked = Some((mark.position, mark.fingerprint));
+        // REPAIR-8: the ranges are compared to their end first.
+        if self.session().repair.is_some() {
+            return Ok(true);
+        }
         // SYNC-20
         if self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire() == mark.fingerprint {
             self.verified = Some(mark.position);
@@ -539,8 +565,11 @@ impl Client {
         self.differs(now, store)
     }
 
-    /// SYNC-22: one reset by itself, then the application is told, and the next waits its time.
-    fn differs(&mut self, now: Now, store: &mut dyn Store) -> Result<bool, StoreError> {
+    /// REPAIR-1, SYNC-22: a repair where it is agreed, else one reset by itself, then the application is told, and the next waits its time.
+    pub(super) fn differs(&mut self, now: Now, store: &mut dyn Store) -> Result<bool, StoreError> {
+        if self.begin_repair(now, store)? {
+            return Ok(true);
+        }
         if self.reset_due_ms().is_some_and(|due| due > now.mono_ms) {
             self.mismatched = true;
             self.event(Event::Mismatch);

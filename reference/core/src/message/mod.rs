@@ -280,6 +280,8 @@ pub struct Mark {
     pub fingerprint: [u8; 16],
     /// Up to where the server is backed up, where it says so. (IDENT-18)
     pub backed_up: Option<u64>,
+    /// The position up to which the server has forgotten what was deleted, where it moved. (HORIZON-11)
+    pub horizon: Option<u64>,
 }
 
 /// Ends a channel, or the connection.

@@ -15,6 +15,8 @@ use crate::registry::{Class, Code, Profiles};
 
 /// The extension key of a mark's backed-up position.
 pub(super) const BACKED_UP_KEY: i64 = 1;
+/// The extension key of a mark's horizon.
+pub(super) const HORIZON_KEY: i64 = 2;
 /// The extension keys of an `open`'s collections and of those that are known.
 pub(super) const COLLECTIONS_KEY: i64 = 0;
 pub(super) const KNOWN_KEY: i64 = 1;
@@ -461,14 +463,16 @@ impl Fields<'_, '_> {
         self.take(3)?;
         let (position, history) = (self.r.uint()?, self.history()?);
         let fingerprint = read_fixed(self.r, "a fingerprint of 16 bytes")?;
-        let mut backed_up = None;
+        let (mut backed_up, mut horizon) = (None, None);
         self.extensions(|key, r| {
-            if key == BACKED_UP_KEY {
-                backed_up = Some(r.uint()?);
+            match key {
+                BACKED_UP_KEY => backed_up = Some(r.uint()?),
+                HORIZON_KEY => horizon = Some(r.uint()?),
+                _ => return Ok(false),
             }
-            Ok(key == BACKED_UP_KEY)
+            Ok(true)
         })?;
-        Ok(Message::Mark(Mark { position, history, fingerprint, backed_up }))
+        Ok(Message::Mark(Mark { position, history, fingerprint, backed_up, horizon }))
     }
 }
 

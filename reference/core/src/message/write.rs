@@ -74,7 +74,7 @@ fn field_count(message: &Message) -> usize {
         Message::Push(push) => usize::from(push.author.is_some()) + push.items.len(),
         Message::Change(placed) => 4 + placed.change.rows.len() + usize::from(placed.change.has_map()),
         Message::States(states) => 3 + states.items.len() + usize::from(!states.replaced.is_empty()),
-        Message::Mark(mark) => 3 + usize::from(mark.backed_up.is_some()),
+        Message::Mark(mark) => 3 + usize::from(mark.backed_up.or(mark.horizon).is_some()),
     }
 }
 
@@ -132,9 +132,13 @@ fn write_mark(w: &mut Writer, mark: &Mark) {
     w.uint(mark.position);
     w.bytes(&mark.history.0);
     w.bytes(&mark.fingerprint);
-    if let Some(position) = mark.backed_up {
-        w.map(1);
-        w.int(read::BACKED_UP_KEY);
+    let keyed = [(read::BACKED_UP_KEY, mark.backed_up), (read::HORIZON_KEY, mark.horizon)];
+    let said = keyed.into_iter().filter_map(|(key, position)| Some((key, position?)));
+    if said.clone().count() > 0 {
+        w.map(said.clone().count());
+    }
+    for (key, position) in said {
+        w.int(key);
         w.uint(position);
     }
 }

@@ -67,7 +67,7 @@ impl Server {
             }
             None => space.log.bind(store, open.replica, &grant.subject)?,
         };
-        let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
+        let reset = reset_reason(&space.log.histories(store)?, (space.head, space.log.horizon(store)?.position), open.cursor.as_ref());
         let (cursor, staged) = match (&open.cursor, reset) {
             (Some(cursor), Reset::NONE) => (cursor.position, cursor.staged),
             _ => (0, None),
@@ -102,6 +102,7 @@ impl Server {
                 right,
                 profiles,
                 scope,
+                opened_ms: now.mono_ms,
                 sent: start,
                 settled: told,
                 catching,
@@ -109,6 +110,8 @@ impl Server {
                 signals: Default::default(),
                 presence,
                 credit,
+                told_horizon: 0,
+                asked: Default::default(),
             },
         );
         self.reply(id, channel, &Message::Opened(opened), 0);
@@ -171,6 +174,14 @@ impl Server {
                 self.signal(now, id, channel, signal);
                 Ok(())
             }
+            (true, Message::Ranges(question)) => {
+                // REPAIR-5
+                if let Some(channel) = self.conns.get_mut(&id).and_then(|conn| conn.channels.get_mut(&channel)) {
+                    channel.asked.ask(question);
+                }
+                self.ready.insert(id);
+                Ok(())
+            }
             (true, Message::Presence(presence)) => self.presence(now, id, channel, presence),
             // FLOW-2
             (true, Message::Credit { bytes }) => {
@@ -210,6 +221,7 @@ impl Server {
             let base_ms = space.history.base_ms;
             match judge::judge(&log, store, replica, item, self.config.quota, now.wall_ms)? {
                 Judged::Settled { position, seq, verdict, change } => {
+                    log.sample(store, position, now.wall_ms, self.config.retention)?;
                     space.push(TailEntry::new((position, replica, seq), verdict, change, base_ms), now.mono_ms);
                 }
                 // A verdict that is still on its way is not repeated.
@@ -231,14 +243,16 @@ impl Server {
     }
 }
 
-/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4, SYNC-29)
-fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) -> u64 {
+/// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4, SYNC-29, HORIZON-7)
+fn reset_reason(histories: &[HistoryStart], (head, horizon): (u64, u64), cursor: Option<&Cursor>) -> u64 {
     let Some(cursor) = cursor else { return Reset::NO_CURSOR };
     let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
     let last = histories.get(at + 1).map_or(head, |next| next.first);
     // SYNC-29
     match cursor.staged.unwrap_or(0).max(cursor.position) {
         position if position > last => Reset::FUTURE,
+        // HORIZON-7
+        _ if cursor.staged.unwrap_or(cursor.position) < horizon => Reset::HORIZON,
         _ => Reset::NONE,
     }
 }

@@ -108,8 +108,13 @@ fn verdict(
     if !change.extra.is_empty() || change.rows.iter().any(foreign) {
         return reject(Code::UNSUPPORTED, None);
     }
-    // MERGE-5
-    if log.cells().raises_too_far(store, change)? {
+    // HORIZON-8
+    let horizon = log.horizon(store)?;
+    if log.is_stale(store, horizon, own_name.replica, change)? {
+        return reject(Code::STALE, None);
+    }
+    // MERGE-5, HORIZON-9
+    if log.cells().raises_too_far(store, change, horizon.greatest_life)? {
         return reject(Code::DEPENDENCY, None);
     }
     // RULES-10

@@ -12,6 +12,7 @@
 //! | `l` position | an entry: author, seq, code, detail, the literal change or nothing |
 //! | `r` replica | subject, last seq, link |
 //! | `q` replica seq | position, link, code, detail |
+//! | `t`, `T`, `z` | samples of time and the horizon: see `horizon` |
 //! | `o` replica seq link | the code under which this origin was settled |
 
 use super::quota::Usage;
@@ -332,7 +333,7 @@ impl Log {
         store.put(&self.replica_key(b'r', replica), &w.finish())
     }
 
-    fn key(&self, part: u8) -> Vec<u8> {
+    pub(super) fn key(&self, part: u8) -> Vec<u8> {
         [self.prefix.as_slice(), &[part]].concat()
     }
 

@@ -13,10 +13,12 @@ mod access;
 mod admin;
 mod channel;
 mod frames;
+mod horizon;
 mod judge;
 mod log;
 mod presence;
 mod quota;
+mod repair;
 mod signal;
 mod stream;
 mod timers;
@@ -31,12 +33,14 @@ use crate::message::{ErrorMessage, Hello, Message, Welcome, encode_frame};
 use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 use access::Granted;
+use horizon::Compaction;
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
 use timers::Timers;
 
 pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
 pub use admin::SpaceInfo;
+pub use horizon::Retention;
 pub use quota::{Quota, Usage};
 
 /// The protocol version this server speaks.
@@ -65,6 +69,8 @@ pub struct ServerConfig {
     pub quota: Quota,
     /// Bytes of data that a client may have under way on a channel, at least 1. (FLOW-2)
     pub credit_bytes: u64,
+    /// For how long deletions are remembered. (HORIZON-2)
+    pub retention: Retention,
     /// The profiles it offers. (SESS-4)
     pub profiles: Profiles,
 }
@@ -77,6 +83,7 @@ impl Default for ServerConfig {
             create_spaces: true,
             part_bytes_max: limits::PART_BYTES_MAX,
             quota: Quota::default(),
+            retention: Retention::default(),
             credit_bytes: limits::CREDIT_BYTES as u64,
             profiles: Profiles::OFFERED,
         }
@@ -173,6 +180,7 @@ pub struct Server {
     reverify: bool,
     timers: Timers,
     faults: Vec<StoreError>,
+    compaction: Compaction,
 }
 
 /// A refusal of what a peer sent: ends the channel, or the connection where the channel is 0.
@@ -218,6 +226,7 @@ impl Server {
             reverify: false,
             timers: Timers::default(),
             faults: Vec::new(),
+            compaction: Compaction::default(),
         }
     }
 
@@ -233,7 +242,10 @@ impl Server {
             }
             Input::NotBinary(id) => self.fail(id, Code::MALFORMED, None, "frames are binary messages"),
             Input::HungUp(id) => self.forget(id),
-            Input::Tick => self.tick(now),
+            Input::Tick => {
+                self.tick(now);
+                self.compact(now, store)?;
+            }
             Input::Recheck => self.recheck(now),
             Input::Drain { wait_ms } => self.drain(wait_ms),
         }
@@ -312,7 +324,7 @@ impl Server {
 
     /// When the next `Tick` is due on the monotonic clock, if any. It may come to nothing.
     pub fn next_wake(&self) -> Option<u64> {
-        self.timers.first()
+        self.timers.first().into_iter().chain(self.compaction_due_ms()).min()
     }
 
     /// Sets the connection's alarm for the first of its own times that is to come; what is due already was made ready.
@@ -548,4 +560,9 @@ pub fn accepted(store: &dyn Store, space: &str) -> Result<Vec<crate::change::Cha
     let entries = Log::new(space, number).entries_after(store, 0, usize::MAX)?;
     let accepted = entries.iter().filter(|(_, entry)| entry.verdict == Verdict::ACCEPTED);
     accepted.filter_map(|(_, entry)| log::entry_change(entry).transpose()).collect()
+}
+
+/// How many cells and lives a space keeps only to say that something is gone; for tools and tests that judge a store.
+pub fn gone(store: &dyn Store, space: &str) -> Result<u64, StoreError> {
+    log::find_space(store, space)?.map_or(Ok(0), |number| Log::new(space, number).cells().gone_count(store))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::log::{HistoryStart, Log, Verdict};
 use super::presence::{Room, Told};
+use super::repair::Asked;
 use super::signal::Budget;
 use super::{ConnId, Right};
 use crate::change::{Change, RecordName};
@@ -79,6 +80,8 @@ pub(super) struct Channel {
     pub profiles: Profiles,
     /// What it subscribes.
     pub scope: Scope,
+    /// When it was opened, on the monotonic clock. (HORIZON-6)
+    pub opened_ms: u64,
     /// Up to where everything was sent.
     pub sent: u64,
     /// The last own seq whose verdict the client has from `open` or an outcome.
@@ -93,6 +96,10 @@ pub(super) struct Channel {
     pub signals: Budget,
     /// What it was told of who is there, where presence is agreed.
     pub presence: Option<Told>,
+    /// What it asks about ranges. (REPAIR-5)
+    pub asked: Asked,
+    /// The horizon it was told last.
+    pub told_horizon: u64,
 }
 
 /// The part of a space that a channel carries. Spec 17.
@@ -204,7 +211,11 @@ impl Hosted {
 
     /// Whether the channel can be sent something now.
     pub fn has_more(&self, channel: &Channel, now_ms: u64) -> bool {
-        channel.catching || channel.sent < self.committed || self.mark_due_ms(channel).is_some_and(|due| due <= now_ms)
+        let at_head = channel.sent == self.committed;
+        channel.catching
+            || !at_head
+            || channel.asked.is_waiting() && channel.credit.sending.is_open()
+            || self.mark_due_ms(channel).is_some_and(|due| due <= now_ms)
     }
 
     /// The next frame for the channel, or none while there is nothing to say.
@@ -238,6 +249,13 @@ impl Hosted {
         now_ms: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         if !channel.catching && channel.sent == self.committed {
+            // REPAIR-5: in its place among the positions, and before the mark.
+            if let Some(frame) = self.repair_frame(store, number, channel, now_ms)? {
+                return Ok(Some(frame));
+            }
+            if self.mark_due_ms(channel).is_none_or(|due| due > now_ms) {
+                return Ok(None);
+            }
             let mark = self.mark(store, channel, now_ms)?;
             return Ok(Some(frame_of(number, &self.bytes(mark))));
         }
@@ -330,7 +348,7 @@ impl Hosted {
         (!bodies.is_empty()).then(|| frame_of(number, &bodies))
     }
 
-    fn bytes(&self, message: Message) -> Vec<u8> {
+    pub(super) fn bytes(&self, message: Message) -> Vec<u8> {
         message_bytes(&message, self.history.base_ms)
     }
 
@@ -368,7 +386,10 @@ impl Hosted {
         };
         let fingerprint = fingerprint.wire();
         channel.marked = Some((self.committed, now_ms));
-        Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None }))
+        let known = self.log.horizon(store)?.position;
+        // HORIZON-11
+        let horizon = (known > std::mem::replace(&mut channel.told_horizon, known)).then_some(known);
+        Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None, horizon }))
     }
 }
 
@@ -397,7 +418,7 @@ fn whole_positions(page: Vec<(u64, Changed)>, upto: u64, bytes_max: usize) -> (V
     (cells, if full { end } else { upto })
 }
 
-fn size(cell: &Changed) -> usize {
+pub(super) fn size(cell: &Changed) -> usize {
     let names = |record: &RecordName| record.collection.len() + record.id.len() + CELL_OVERHEAD;
     match cell {
         Changed::Life(record, _) => names(record),

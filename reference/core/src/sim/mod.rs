@@ -39,6 +39,12 @@ pub struct Faults {
     pub restore_client: u64,
     /// The server's store becomes what it was some time ago.
     pub restore_server: u64,
+    /// A client's base comes to differ in one place.
+    pub spoil: u64,
+    /// A long time passes, up to two minutes.
+    pub jump: u64,
+    /// For how long the server remembers deletions, in milliseconds; 0: for ever.
+    pub retention_ms: u64,
 }
 
 impl Faults {
@@ -68,6 +74,16 @@ impl Faults {
         Self { restore_server: 2, ..Self::identity() }
     }
 
+    /// The common faults, and a server that forgets deletions while readers come, go and lag.
+    pub fn short_memory() -> Self {
+        Self { jump: 40, retention_ms: 30_000, ..Self::common() }
+    }
+
+    /// The common faults, and bases that come to differ.
+    pub fn spoilt() -> Self {
+        Self { spoil: 8, ..Self::common() }
+    }
+
     /// Whether a store may go that held the only copy of a change.
     fn loses_changes(&self) -> bool {
         self.clone + self.restore_client + self.restore_server + self.lose + self.reorder > 0
@@ -92,6 +108,12 @@ pub struct Report {
     pub frames: u64,
     /// Rejections that applications saw.
     pub rejections: u64,
+    /// Cells and lives that the server keeps only to say that something is gone.
+    pub gone: u64,
+    /// Catch-ups that replaced a base since its cursor lay before the horizon.
+    pub behind_horizon: u64,
+    /// Catch-ups that replaced a base for another reason.
+    pub resets: u64,
 }
 
 /// What a run showed that must not be.
@@ -115,7 +137,7 @@ const REST_MS: u64 = 20 * 60 * 1_000;
 pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
     let mut dice = Entropy::from_u64(seed);
     let clients = 2 + dice.below(4) as usize;
-    let mut world = World::new(seed, clients);
+    let mut world = World::new(seed, clients, faults.retention_ms);
     let mut ledger = Ledger::default();
     for step in 0..STEPS {
         act(&mut world, &mut dice, &mut ledger, step);
@@ -135,6 +157,9 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
         resumed: world.resumed,
         frames: world.frames,
         rejections: world.rejections,
+        gone: world.gone(),
+        behind_horizon: world.behind_horizon,
+        resets: world.resets,
     })
 }
 
@@ -202,7 +227,13 @@ fn damage(world: &mut World, dice: &mut Entropy, faults: &Faults) {
     if hits(faults.restore_server) {
         world.restore_server();
     }
-    if hits(faults.skew) {
+    if faults.spoil > 0 && hits(faults.spoil) {
+        world.spoil(client);
+    }
+    if faults.jump > 0 && dice.below(1_000) < faults.jump {
+        world.pass(dice.below(120_000));
+    }
+    if dice.below(1_000) < faults.skew {
         let ms = dice.below(2 * 7_200_000) as i64 - 7_200_000;
         world.skew(client, ms);
     }

@@ -6,9 +6,9 @@ use crate::change::{Change, RecordName};
 use crate::client::{self, Client, ClientConfig, Event, Write, WriteError};
 use crate::clock::Now;
 use crate::entropy::Entropy;
-use crate::registry::Profiles;
+use crate::registry::{Profiles, Reset};
 use crate::rules::COUNTER;
-use crate::server::{self, ConnId, Server, ServerConfig};
+use crate::server::{self, ConnId, Retention, Server, ServerConfig};
 use crate::space::{Shown, View};
 use crate::store::{MemoryStore, Store, Transact};
 
@@ -57,6 +57,9 @@ pub(super) struct World {
     /// Catch-ups that were cut after a part.
     pub resumed: u64,
     pub rejections: u64,
+    retention_ms: u64,
+    pub behind_horizon: u64,
+    pub resets: u64,
     /// Records whose write an application saw rejected.
     pub rejected: BTreeSet<RecordName>,
 }
@@ -66,14 +69,15 @@ fn config() -> ClientConfig {
 }
 
 /// Small parts and a short tail, so that every path of a catch-up is walked.
-fn server_config() -> ServerConfig {
-    ServerConfig { tail_changes_max: 8, part_bytes_max: 512, credit_bytes: 500, ..ServerConfig::default() }
+fn server_config(retention_ms: u64) -> ServerConfig {
+    let retention = if retention_ms > 0 { Retention { ms: retention_ms, positions: 4 } } else { Retention::FOR_EVER };
+    ServerConfig { retention, tail_changes_max: 8, part_bytes_max: 512, credit_bytes: 500, ..ServerConfig::default() }
 }
 
 impl World {
-    pub fn new(seed: u64, clients: usize) -> Self {
+    pub fn new(seed: u64, clients: usize, retention_ms: u64) -> Self {
         let mut entropy = Entropy::from_u64(!seed);
-        let server = Server::new(server_config(), Entropy::new(wide(&mut entropy)));
+        let server = Server::new(server_config(retention_ms), Entropy::new(wide(&mut entropy)));
         let mut world = Self {
             entropy,
             now_ms: 0,
@@ -85,6 +89,9 @@ impl World {
             frames: 0,
             resumed: 0,
             rejections: 0,
+            retention_ms,
+            behind_horizon: 0,
+            resets: 0,
             rejected: BTreeSet::new(),
         };
         for _ in 0..clients {
@@ -197,6 +204,21 @@ impl World {
         self.nodes[client].stalled_ms = self.now_ms + ms;
     }
 
+    /// A client's base comes to differ from the state of the space: a value, a record too many, or one too few.
+    pub fn spoil(&mut self, client: usize) {
+        let record = |id: u64| RecordName { collection: "shared".into(), id: format!("r{id}") };
+        let (record, field) = (record(self.entropy.below(6)), self.entropy.below(4));
+        let field = (field > 0).then(|| format!("f{}", field - 1));
+        let node = &mut self.nodes[client];
+        node.client.spoil(&mut node.store, &record, field.as_deref()).expect("the store in memory does not fail");
+        node.store.commit().expect("the store in memory does not fail");
+    }
+
+    /// How many cells and lives the server keeps only to say that something is gone.
+    pub fn gone(&self) -> u64 {
+        server::gone(&self.store, SPACE).expect("the store in memory does not fail")
+    }
+
     pub fn cut(&mut self, client: usize) {
         let Some(link) = self.nodes[client].link.take() else { return };
         self.serve(server::Input::HungUp(link.conn));
@@ -286,7 +308,7 @@ impl World {
 
     fn replace_server(&mut self, image: MemoryStore) {
         self.store = image;
-        self.server = Server::new(server_config(), Entropy::new(wide(&mut self.entropy)));
+        self.server = Server::new(server_config(self.retention_ms), Entropy::new(wide(&mut self.entropy)));
         for client in 0..self.nodes.len() {
             if self.nodes[client].link.take().is_some() {
                 self.tell(client, client::Input::HungUp);
@@ -408,6 +430,11 @@ impl World {
     }
 
     fn note(&mut self, client: usize, event: &Event) {
+        match event {
+            Event::Reset { reason: Reset::HORIZON } => self.behind_horizon += 1,
+            Event::Reset { .. } => self.resets += 1,
+            _ => {}
+        }
         let Event::Rejected { .. } = event else { return };
         self.rejections += 1;
         let node = &self.nodes[client];

@@ -162,6 +162,11 @@ fn writes<'a>(minted: &Minted, op: &'a Op) -> Vec<(CellName, Write<'a>)> {
     }
 }
 
+/// The cells that an op writes; a removed dot is not written. (HORIZON-8)
+pub(super) fn cells_written(minted: &Minted, op: &Op) -> Vec<CellName> {
+    writes(minted, op).into_iter().filter(|(_, write)| !matches!(write, Write::Remove)).map(|(name, _)| name).collect()
+}
+
 /// The state that a write leaves behind where `existing` stood; none where nothing stood and nothing is left.
 fn written(minted: &Minted, rule: u64, write: Write, existing: Option<State>) -> Option<State> {
     let new = match write {

@@ -13,13 +13,16 @@
 mod apply;
 mod cells;
 mod fingerprint;
+mod gone;
 mod index;
 mod keys;
+mod range;
 mod view;
 
 use std::collections::BTreeMap;
 
 use crate::change::{Change, RecordName};
+use crate::clock::Replica;
 use crate::rules::lww::Lww;
 use crate::rules::{Key, LWW, State, life};
 use crate::store::{Store, StoreError};
@@ -27,7 +30,9 @@ use cells::{cell_bytes, life_bytes, read_cell, read_life};
 use fingerprint::Digests;
 
 pub use apply::{Minted, sum_of};
+pub use gone::Forgotten;
 pub(crate) use keys::{after_prefix, escape, unescape};
+pub use range::Covers;
 pub use view::{Fields, Shown, View};
 
 /// A record's life and the position that last raised it; life 0 is absent.
@@ -144,21 +149,42 @@ impl Space {
         }
     }
 
-    /// What the change must be rejected with for the lives it raises, if anything. (MERGE-5)
-    pub fn raises_too_far(&self, store: &dyn Store, change: &Change) -> Result<bool, StoreError> {
+    /// Whether the change raises a record beyond its next life; one that is not held counts as at `absent`. (MERGE-5, HORIZON-9)
+    pub fn raises_too_far(&self, store: &dyn Store, change: &Change, absent: u64) -> Result<bool, StoreError> {
         for row in &change.rows {
-            if !life::admit(self.life(store, &row.record)?.life, row.life) {
+            let held = self.life(store, &row.record)?.life;
+            if !life::admit(if held == 0 { absent } else { held }, row.life) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Sets a record's life, and drops its cells when it rises. (MERGE-3)
+    /// Whether the change writes to a record or, in its present life, to a cell that is not held. (HORIZON-8)
+    pub fn writes_what_is_not_held(&self, store: &dyn Store, author: Replica, change: &Change) -> Result<bool, StoreError> {
+        let minted = Minted::confirmed(author, change);
+        for row in &change.rows {
+            let held = self.life(store, &row.record)?.life;
+            if held == 0 {
+                return Ok(true);
+            }
+            if held != row.life {
+                continue;
+            }
+            for name in row.ops.iter().flat_map(|op| apply::cells_written(&minted, op)) {
+                if self.cell(store, &row.record, &name)?.is_none() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sets a record's life, and drops its cells when it is another. (MERGE-3, HORIZON-10)
     pub fn set_life(&self, store: &mut dyn Store, record: &RecordName, next: u64, position: u64) -> Result<(), StoreError> {
         let current = self.life(store, record)?;
         let mut digests = Digests::default();
-        if next > current.life {
+        if next != current.life {
             for (name, cell) in self.cells(store, record)? {
                 digests.forget(record, current.life, &name, &cell.state);
                 store.delete(&self.index_key(cell.position, record, Some(&name)))?;

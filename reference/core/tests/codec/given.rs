@@ -277,8 +277,11 @@ fn space_message() -> impl Strategy<Value = Message> {
             items,
             replaced: Vec::new()
         })),
-        (uint(), history(), uniform::<_, 16>(any::<u8>()), option::of(uint()))
-            .prop_map(|(position, history, fingerprint, backed_up)| { Message::Mark(Mark { position, history, fingerprint, backed_up }) }),
+        (uint(), history(), uniform::<_, 16>(any::<u8>()), option::of(uint()), option::of(uint())).prop_map(
+            |(position, history, fingerprint, backed_up, horizon)| {
+                Message::Mark(Mark { position, history, fingerprint, backed_up, horizon })
+            }
+        ),
         (uint(), replica(), seq(), code()).prop_map(|(position, author, seq, code)| Message::Void(Void {
             position,
             author,

@@ -1,0 +1,140 @@
+//! A base that differs is compared by ranges, and only what differs is replaced. Spec 20.
+
+use std::collections::BTreeMap;
+
+use super::{Client, Event};
+use crate::change::RecordName;
+use crate::clock::{Now, Reading, Stamp};
+use crate::limits::RESET_INTERVAL_MS;
+use crate::message::{AddressRange, Message, Ranges, States, cells_of};
+use crate::ranges::{self, Cells};
+use crate::registry::Profiles;
+use crate::rules::State;
+use crate::rules::lww::Lww;
+use crate::space::{Cell, CellName, Covers, Space};
+use crate::store::{Store, StoreError};
+use crate::value::Value;
+
+/// Questions after which a comparison is given up.
+const ROUNDS_MAX: u32 = 16;
+
+/// A comparison under way.
+#[derive(Debug)]
+pub(super) struct Repair {
+    seed: u64,
+    rounds: u32,
+}
+
+/// The cells of base.
+struct Base<'a> {
+    base: &'a Space,
+    store: &'a dyn Store,
+    covers: Covers<'a>,
+}
+
+impl Cells for Base<'_> {
+    type Error = StoreError;
+
+    fn each(&mut self, (lower, upper): &AddressRange, see: &mut dyn FnMut(&[u8], &[u8; 32])) -> Result<(), StoreError> {
+        let mut limit = usize::MAX;
+        self.base.digests_in(self.store, (lower, upper), (self.covers, &mut limit), see).map(|_| ())
+    }
+}
+
+impl Client {
+    /// Begins to compare base with the state of the space; false where that was not agreed, or was done of late.
+    /// (REPAIR-3, REPAIR-8)
+    pub(super) fn begin_repair(&mut self, now: Now, store: &dyn Store) -> Result<bool, StoreError> {
+        let of_late = self.repaired_ms.is_some_and(|at| now.mono_ms < at + RESET_INTERVAL_MS);
+        if of_late || !self.agreed.has(Profiles::REPAIR) {
+            return Ok(false);
+        }
+        self.repaired_ms = Some(now.mono_ms);
+        let seed = self.entropy.below(1 << 53);
+        let question = ranges::first(&mut self.cells(store), seed)?;
+        self.session().repair = Some(Repair { seed, rounds: 0 });
+        self.ask(now, question);
+        Ok(true)
+    }
+
+    fn cells<'a>(&'a self, store: &'a dyn Store) -> Base<'a> {
+        // Base holds nothing but what is subscribed.
+        let covers = Covers { rules: self.agreed.has(Profiles::RULES), collections: None };
+        Base { base: &self.base, store, covers }
+    }
+
+    fn ask(&mut self, now: Now, question: Ranges) {
+        self.send(now, self.channel, &[Message::Ranges(question)], 0);
+    }
+
+    /// An answer: another question, or the end. (REPAIR-4, REPAIR-8)
+    pub(super) fn on_ranges(&mut self, now: Now, store: &mut dyn Store, answer: &Ranges) -> Result<bool, StoreError> {
+        let Some(repair) = self.session().repair.as_mut().filter(|repair| repair.seed == answer.seed) else { return Ok(true) };
+        repair.rounds += 1;
+        let is_over = repair.rounds > ROUNDS_MAX || answer.ranges.is_empty();
+        let next = if is_over { None } else { ranges::next(&mut self.cells(store), answer)? };
+        if let Some(question) = next {
+            self.ask(now, question);
+            return Ok(true);
+        }
+        self.session().repair = None;
+        let cursor = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
+        let Some((position, fingerprint)) = self.marked.filter(|(position, _)| Some(*position) == cursor) else {
+            // The log went on meanwhile: another mark follows.
+            return Ok(true);
+        };
+        if self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire() == fingerprint {
+            self.verified = Some(position);
+            self.mismatched = false;
+            return Ok(true);
+        }
+        self.differs(now, store)
+    }
+
+    /// Makes base differ from the state of the space, as a fault would; for tests that want it healed. With a field, the field
+    /// changes its value, or comes to be; without, the record goes.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn spoil(&self, store: &mut dyn Store, record: &RecordName, field: Option<&str>) -> Result<(), StoreError> {
+        let Some(field) = field else {
+            let (lower, upper) = Space::addresses_of(record);
+            return self.base.remove_range(store, (&lower, &upper), &BTreeMap::new());
+        };
+        if self.base.life(store, record)?.life == 0 {
+            self.base.set_life(store, record, 1, 1)?;
+        }
+        let name = CellName::lww(field);
+        let held = self.base.cell(store, record, &name)?;
+        let (stamp, position) = match held {
+            Some(Cell { state: State::Stamped(cell), position }) => (cell.stamp, position),
+            _ => (Stamp { reading: Reading::ZERO, author: self.outbox.identity.replica }, 1),
+        };
+        let value = Some(Value::Text("spoilt".to_owned()));
+        self.base.set_cell(store, record, &name, State::Stamped(Lww { stamp, value }), position)
+    }
+
+    /// Cells that stand in the place of all that base has in some ranges. (REPAIR-6, REPAIR-7)
+    pub(super) fn replace_ranges(&mut self, now: Now, store: &mut dyn Store, states: States) -> Result<bool, StoreError> {
+        let session = self.session();
+        let quiet = session.repair.is_some() && session.is_quiet() && session.history() == states.history;
+        let cursor = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
+        // What is not subscribed may have moved the log on.
+        let here = cursor == Some(states.to) || self.subscription.is_partial() && cursor < Some(states.to);
+        if !quiet || self.staging.is_some() || !here {
+            return Ok(false);
+        }
+        let lives = states.items.iter().cloned().flat_map(cells_of).map(|(record, life, _)| (record, life));
+        let given: BTreeMap<RecordName, u64> = lives.collect();
+        for (lower, upper) in &states.replaced {
+            self.base.remove_range(store, (lower, upper), &given)?;
+        }
+        for item in states.items {
+            self.take_item(now, store, item, states.to, &mut Vec::new(), &mut Vec::new())?;
+        }
+        self.outbox.note_clock(&self.clock);
+        self.outbox.save(store)?;
+        self.event(Event::Changed(Vec::new()));
+        Ok(true)
+    }
+}
