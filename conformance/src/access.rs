@@ -35,6 +35,13 @@ impl World<'_> {
         self.call("quota", fields).map(drop)
     }
 
+    /// The server remembers deletions for so long from now on.
+    pub(crate) fn retention(&mut self, retention: &Expr) -> Result<(), Trouble> {
+        let mut fields = to_json(&value(retention, &self.names)?);
+        fields["peer"] = json!("server");
+        self.call("retention", fields).map(drop)
+    }
+
     /// The operator purges a record of the scenario's space.
     pub(crate) fn purge(&mut self, collection: &str, id: &str) -> Result<(), Trouble> {
         let space = to_json(&self.names["space"]);

@@ -124,6 +124,10 @@ impl World<'_> {
             Action::Tokens(tokens) => self.tokens(tokens),
             Action::Revoke(revoked) => self.revoke(revoked),
             Action::Quota(bounds) => self.quota(bounds),
+            Action::Retention(retention) => self.retention(retention),
+            Action::Spoil(who, (collection, id), field) => {
+                self.call("spoil", json!({"peer": who, "record": [collection, id], "field": field})).map(drop)
+            }
             Action::Purge(collection, id) => self.purge(collection, id),
             Action::Space(verb, space) => self.space_step(verb, space),
             Action::Stores(bytes, wanted) => self.stores(bytes, *wanted),

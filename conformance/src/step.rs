@@ -73,6 +73,8 @@ pub enum Action {
     Tokens(Expr),
     Revoke(Expr),
     Quota(Expr),
+    Retention(Expr),
+    Spoil(String, (String, String), Option<String>),
     Purge(String, String),
     Space(&'static str, Expr),
     Stores(Expr, bool),
@@ -165,6 +167,7 @@ fn named(first: &str, cursor: &mut Cursor) -> Result<Action, String> {
         "tokens" => cursor.expr().map(Action::Tokens),
         "revoke" => cursor.expr().map(Action::Revoke),
         "quota" => cursor.expr().map(Action::Quota),
+        "retention" => cursor.expr().map(Action::Retention),
         "purge" => record(cursor).map(|(collection, id)| Action::Purge(collection, id)),
         "drop" => cursor.expr().map(|space| Action::Space("drop", space)),
         "make" => cursor.expr().map(|space| Action::Space("make", space)),
@@ -193,6 +196,7 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
         "event" => Ok(Action::Event(who, name(cursor)?, options(cursor)?, true)),
         "rejections" => Ok(Action::Rejections(who, cursor.expr()?)),
         "dismiss" => Ok(Action::Dismiss(who, cursor.expr()?)),
+        "spoil" => Ok(Action::Spoil(who, record(cursor)?, if cursor.is_end() { None } else { Some(part(cursor)?) })),
         "presence" => {
             let payload = cursor.expr()?;
             let ttl = if cursor.eat_word("ttl") { Some(cursor.expr()?) } else { None };

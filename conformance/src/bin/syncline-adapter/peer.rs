@@ -8,7 +8,7 @@ use syncline::client::{self, Client, ClientConfig, Event, Wiped, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
-use syncline::server::{self, Access, ConnId, Quota, Server, ServerConfig};
+use syncline::server::{self, Access, ConnId, Quota, Retention, Server, ServerConfig};
 use syncline::store::{MemoryStore, Store, StoreError, Transact};
 
 use crate::Answer;
@@ -24,7 +24,7 @@ pub struct Setup {
 
 #[derive(Clone)]
 enum Kind {
-    Server { access: Access, quota: Quota },
+    Server { access: Access, quota: Quota, retention: Retention },
     Client { space: String, token: Option<String> },
 }
 
@@ -33,7 +33,9 @@ impl Setup {
     pub fn read(command: &Value) -> Result<Self, String> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let kind = match command["role"].as_str() {
-            Some("server") => Kind::Server { access: access::tokens(&command["tokens"])?, quota: Quota::default() },
+            Some("server") => {
+                Kind::Server { access: access::tokens(&command["tokens"])?, quota: Quota::default(), retention: Retention::default() }
+            }
             Some("client") => Kind::Client { space: text(&command["space"]).ok_or("`space` is missing")?, token: text(&command["token"]) },
             _ => return Err("`role` is neither server nor client".to_owned()),
         };
@@ -205,6 +207,12 @@ impl Peer {
                 client.dismiss(&mut self.store, found.number).map_err(told)?;
                 self.commit(lines)?;
             }
+            "spoil" => {
+                let named = |at: usize| command["record"][at].as_str().unwrap_or_default().to_owned();
+                let record = RecordName { collection: named(0), id: named(1) };
+                client.spoil(&mut self.store, &record, command["field"].as_str()).map_err(told)?;
+                self.commit(lines)?;
+            }
             "present" => {
                 let payload = command["payload"].as_str().map(unhex).transpose()?;
                 if let Err(refusal) = client.set_presence(at, payload, command["ttl"].as_u64().unwrap_or(0)) {
@@ -273,6 +281,15 @@ impl Peer {
                     server.set_quota(set);
                     if let Kind::Server { quota, .. } = &mut self.setup.kind {
                         *quota = set;
+                    }
+                    Ok(json!({}))
+                }
+                "retention" => {
+                    let number = |name: &str| command[name].as_u64().unwrap_or(0);
+                    let set = Retention { ms: number("ms"), positions: number("positions") };
+                    server.set_retention(set);
+                    if let Kind::Server { retention, .. } = &mut self.setup.kind {
+                        *retention = set;
                     }
                     Ok(json!({}))
                 }
@@ -390,8 +407,8 @@ impl Peer {
 fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result<Core, String> {
     let entropy = Entropy::from_u64(setup.seed.wrapping_mul(1_000_003).wrapping_add(opened));
     Ok(match &setup.kind {
-        Kind::Server { access, quota } => {
-            let config = ServerConfig { access: access.clone(), quota: *quota, ..ServerConfig::default() };
+        Kind::Server { access, quota, retention } => {
+            let config = ServerConfig { access: access.clone(), quota: *quota, retention: *retention, ..ServerConfig::default() };
             Core::Server { server: Box::new(Server::new(config, entropy)), conns: BTreeMap::new() }
         }
         Kind::Client { space, token } => {

@@ -51,7 +51,7 @@ pub fn admit(reader: &mut Reader, writer: &mut Writer) -> Result<(), Fault> {
     let (author, change) = change(reader, 2)?;
     let code = if change.reading.ms() > server_ms + CLOCK_ADMIT_MS {
         Code::CLOCK
-    } else if space.raises_too_far(&store, &change)? {
+    } else if space.raises_too_far(&store, &change, 0)? {
         Code::DEPENDENCY
     } else if space.sums_too_far(&store, author, &change)? {
         Code::LIMIT

@@ -1,12 +1,12 @@
-//! A base that differs is compared by ranges, and only what differs is replaced. Spec 20.
+//! What a mark tells: a base that differs is compared by ranges, and only what differs is replaced. Spec 8 and 20.
 
 use std::collections::BTreeMap;
 
 use super::{Client, Event};
 use crate::change::RecordName;
 use crate::clock::{Now, Reading, Stamp};
-use crate::limits::RESET_INTERVAL_MS;
-use crate::message::{AddressRange, Message, Ranges, States, cells_of};
+use crate::limits;
+use crate::message::{AddressRange, Mark, Message, Ranges, States, cells_of};
 use crate::ranges::{self, Cells};
 use crate::registry::Profiles;
 use crate::rules::State;
@@ -42,10 +42,81 @@ impl Cells for Base<'_> {
 }
 
 impl Client {
+    /// A mark: base is compared with it. (SYNC-20, SUB-10)
+    pub(super) fn on_mark(&mut self, now: Now, store: &mut dyn Store, mark: &Mark) -> Result<bool, StoreError> {
+        let Some(cursor) = self.outbox.identity.cursor.clone() else { return Ok(false) };
+        if mark.position < cursor.position {
+            return Ok(true);
+        }
+        let follows = mark.position == cursor.position || self.subscription.is_partial();
+        if !follows || !self.is_caught_up() || mark.history != self.session().history() {
+            return Ok(false);
+        }
+        if let Some(position) = mark.backed_up {
+            self.outbox.forget_backed_up(store, position)?;
+        }
+        // SUB-10
+        if mark.position > cursor.position {
+            self.move_cursor(store, mark.position)?;
+        }
+        self.attempts = 0;
+        self.reopened = 0;
+        self.forget_below(store, mark.horizon.unwrap_or(0))?;
+        self.marked = Some((mark.position, mark.fingerprint));
+        // REPAIR-8: the ranges are compared to their end first.
+        if self.session().repair.is_some() {
+            return Ok(true);
+        }
+        // SYNC-20
+        if self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire() == mark.fingerprint {
+            self.verified = Some(mark.position);
+            self.mismatched = false;
+            return Ok(true);
+        }
+        self.verified = None;
+        self.differs(now, store)
+    }
+
+    /// REPAIR-1, SYNC-22: a repair where it is agreed, else one reset by itself, then the application is told, and the next waits its time.
+    pub(super) fn differs(&mut self, now: Now, store: &mut dyn Store) -> Result<bool, StoreError> {
+        if self.begin_repair(now, store)? {
+            return Ok(true);
+        }
+        if self.reset_due_ms().is_some_and(|due| due > now.mono_ms) {
+            self.mismatched = true;
+            self.event(Event::Mismatch);
+            return Ok(true);
+        }
+        self.forget_cursor(now, store)?;
+        Ok(false)
+    }
+
+    fn forget_cursor(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.drop_staging(store)?;
+        self.mismatched = false;
+        self.reset_ms = Some(now.mono_ms);
+        self.outbox.identity.cursor = None;
+        self.outbox.save(store)
+    }
+
+    /// When the next automatic reset is allowed, where one was made.
+    pub(super) fn reset_due_ms(&self) -> Option<u64> {
+        self.reset_ms.map(|at| at + limits::RESET_INTERVAL_MS)
+    }
+
+    /// Resets once more where the fingerprints still differ and the time has come. (SYNC-22)
+    pub(super) fn retry_reset(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
+        if self.mismatched && self.reset_due_ms().is_some_and(|due| due <= now.mono_ms) {
+            self.forget_cursor(now, store)?;
+            self.reopen(now, store)?;
+        }
+        Ok(())
+    }
+
     /// Begins to compare base with the state of the space; false where that was not agreed, or was done of late.
     /// (REPAIR-3, REPAIR-8)
     pub(super) fn begin_repair(&mut self, now: Now, store: &dyn Store) -> Result<bool, StoreError> {
-        let of_late = self.repaired_ms.is_some_and(|at| now.mono_ms < at + RESET_INTERVAL_MS);
+        let of_late = self.repaired_ms.is_some_and(|at| now.mono_ms < at + limits::RESET_INTERVAL_MS);
         if of_late || !self.agreed.has(Profiles::REPAIR) {
             return Ok(false);
         }
