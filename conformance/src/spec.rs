@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] = &[
     "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "ACCESS",
-    "SUB", "PRES", "SIGNAL", "FLOW",
+    "SUB", "PRES", "HORIZON", "REPAIR", "SIGNAL", "FLOW",
 ];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];

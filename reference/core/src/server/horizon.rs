@@ -132,8 +132,8 @@ impl Log {
         let horizon = self.horizon(store)?;
         let Some((sampled, ms)) = self.sample_after(store, horizon.position)? else { return Ok(None) };
         let head = self.head(store)?;
-        let target = sampled.min(upto);
-        let old = ms.saturating_add(retention.ms) <= now_ms && sampled.saturating_add(retention.positions) <= head;
+        let target = sampled.min(upto).min(head.saturating_sub(retention.positions));
+        let old = ms.saturating_add(retention.ms) <= now_ms;
         if !old || target <= horizon.position {
             return Ok(None);
         }
