@@ -97,7 +97,8 @@ impl Client {
         let cursor = self.outbox.identity.cursor.clone();
         let Some(staging) = &self.staging else { return cursor };
         let position = if staging.resets { 0 } else { cursor.map_or(0, |cursor| cursor.position) };
-        Some(Cursor { position, history: staging.history, staged: Some(staging.to) })
+        // A catch-up of collections that join base begins before its cursor. (SYNC-32, SUB-6)
+        Some(Cursor { position: position.min(staging.to), history: staging.history, staged: Some(staging.to) })
     }
 
     /// Forgets what is kept of a catch-up under way. (SYNC-31)
