@@ -175,7 +175,7 @@ impl World<'_> {
         match action {
             Action::Cut(who) => self.cut(who),
             Action::Never(who, patterns) => self.never(who, patterns),
-            Action::Write { who, rows, refused } => self.write(who, rows, *refused),
+            Action::Write { who, rows, guards, refused } => self.write(who, rows, guards, *refused),
             Action::State(who, name, fields) => self.state(who, name, fields.as_ref()),
             Action::Records(who, collection, ids) => self.records(who, collection, ids),
             Action::Status(who, fields) => self.status(who, fields),

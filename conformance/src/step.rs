@@ -21,6 +21,9 @@ pub enum Payload {
 /// A row of a local write: the fields, or none for a deletion.
 pub type WriteRow = (String, String, Option<Expr>);
 
+/// What must still be as it shows where the server takes a write: a field, or whether the record is there.
+pub type Guard = (String, String, Option<String>);
+
 /// The moment at which a peer dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrashPoint {
@@ -59,7 +62,7 @@ pub enum Action {
     Waits(String, Expr),
     Refuse(String),
     Serve(String, Options),
-    Write { who: String, rows: Vec<WriteRow>, refused: bool },
+    Write { who: String, rows: Vec<WriteRow>, guards: Vec<Guard>, refused: bool },
     State(String, (String, String), Option<Expr>),
     Records(String, String, Expr),
     Status(String, Options),
@@ -229,7 +232,13 @@ fn write(who: String, first: WriteRow, cursor: &mut Cursor) -> Result<Action, St
         let fields = if delete { None } else { Some(whole_record(cursor)?) };
         rows.push((collection, id, fields));
     }
-    Ok(Action::Write { who, rows, refused: cursor.eat_word("refused") })
+    let mut guards = Vec::new();
+    while cursor.eat_word("if") {
+        let (collection, id) = record(cursor)?;
+        let field = if cursor.eat_word("has") { Some(part(cursor)?) } else { None };
+        guards.push((collection, id, field));
+    }
+    Ok(Action::Write { who, rows, guards, refused: cursor.eat_word("refused") })
 }
 
 fn payload(cursor: &mut Cursor) -> Result<Payload, String> {

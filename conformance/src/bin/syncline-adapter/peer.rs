@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use syncline::change::RecordName;
-use syncline::client::{self, Client, ClientConfig, Event, Wiped, WriteError};
+use syncline::client::{self, Client, ClientConfig, Event, Guard, Wiped, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
@@ -182,7 +182,7 @@ impl Peer {
                     Ok(rows) => rows,
                     Err(refused) => return Ok(json!({"refused": refused})),
                 };
-                let written = client.write(at, &mut self.store, &rows);
+                let written = client.write_if(at, &mut self.store, &rows, &guards(&command["if"])?);
                 return self.written(written, now, lines);
             }
             "signal" => {
@@ -406,6 +406,19 @@ fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result
             Core::Client { client: Box::new(client), conn: None, wake: None }
         }
     })
+}
+
+/// What must still be as it shows where the server takes a write.
+fn guards(listed: &Value) -> Result<Vec<Guard>, String> {
+    let guard = |guard: &Value| {
+        let part = |at: usize| guard["record"][at].as_str().map(str::to_owned).ok_or("a guard names a record");
+        let record = RecordName { collection: part(0)?, id: part(1)? };
+        Ok(match guard["field"].as_str() {
+            Some(field) => Guard::Field(record, field.to_owned()),
+            None => Guard::Record(record),
+        })
+    };
+    listed.as_array().into_iter().flatten().map(guard).collect()
 }
 
 fn status(client: &Client, store: &MemoryStore) -> Answer {

@@ -11,6 +11,7 @@
 
 mod access;
 mod api;
+mod dependents;
 mod edit;
 mod flow;
 mod look;
@@ -39,6 +40,7 @@ use subscription::Subscription;
 
 pub use access::Wiped;
 pub use api::{ClientConfig, Event, Input, Output, Status};
+pub use dependents::Guard;
 pub use edit::Edit;
 pub use outbox::Rejection;
 pub use write::{Refusal, Write, WriteError};
@@ -314,6 +316,7 @@ impl Client {
                 self.welcome(now, store, sent, &welcome)
             }
             (_, 0, Message::Error(error)) => {
+                self.doubt(store, &error)?;
                 self.refused(now, &error);
                 Ok(())
             }
@@ -388,6 +391,7 @@ impl Client {
             self.open(now, store)?;
             return Ok(());
         }
+        self.doubt(store, error)?;
         self.refused(now, error);
         Ok(())
     }

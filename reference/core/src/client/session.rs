@@ -40,6 +40,11 @@ impl Session {
         !self.reset && !self.forked
     }
 
+    /// The seqs of the pushed changes without a verdict.
+    pub fn under_way(&self) -> impl Iterator<Item = u64> {
+        self.in_flight.iter().map(|(seq, _)| *seq)
+    }
+
     /// When a verdict is overdue. (SESS-14)
     pub fn verdict_due_ms(&self) -> Option<u64> {
         (!self.in_flight.is_empty()).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
@@ -145,6 +150,7 @@ impl Client {
         if told && self.outbox.identity.cursor.is_some() {
             self.event(Event::Reset { reason: opened.reset });
         }
+        self.set_aside_what_is_not_agreed(store)?;
         match chain {
             Chain::Same => {}
             Chain::Behind if self.outbox.regress(store, opened.last_seq)? => self.outbox.save(store)?,
@@ -183,8 +189,11 @@ impl Client {
     pub(super) fn take_fresh_id(&mut self, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
         // SYNC-31: the outcomes in it are of another replica.
         self.drop_staging(store)?;
-        let lost = self.outbox.remint(store, &mut self.entropy, retained_after)?;
-        self.event(Event::Forked { lost });
+        let reminted = self.outbox.remint(store, &mut self.entropy, retained_after)?;
+        self.event(Event::Forked { lost: reminted.lost });
+        for seq in reminted.orphans {
+            self.event(Event::Rejected { seq, code: Code::DEPENDENCY });
+        }
         Ok(())
     }
 
@@ -197,7 +206,8 @@ impl Client {
 
     /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6, ACCESS-12)
     pub(super) fn push(&mut self, now: Now) {
-        let window_changes = self.limit(6, limits::PUSH_WINDOW_CHANGES);
+        // IDENT-28
+        let window_changes = if self.outbox.is_careful() { 1 } else { self.limit(6, limits::PUSH_WINDOW_CHANGES) };
         let window_bytes = self.limit(7, limits::PUSH_WINDOW_BYTES);
         let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
         let may_write = self.access.may_write();
@@ -387,14 +397,7 @@ impl Client {
         if rejected.is_some() || code == Code::DUPLICATE || code == Code::SKIPPED {
             return Ok(());
         }
-        // CLOCK-12: replaced by itself, unless the server's own time says that the reading was admissible.
-        let server_ms = detail.unwrap_or(u64::MAX);
-        if code == Code::CLOCK && change.reading.ms() > server_ms.saturating_add(limits::CLOCK_ADMIT_MS) {
-            self.clock.keep_within(now, server_ms);
-            let link = self.outbox.identity.settled.1;
-            let origin = change.origin.unwrap_or(crate::change::Origin { replica, seq: change.seq, link });
-            let replacement = self.stamped(now, store, change.rows)?;
-            self.outbox.mint(store, Change { origin: Some(origin), ..replacement })?;
+        if self.replaced(now, store, &change, (code, detail))? {
             return Ok(());
         }
         outbox::keep_rejection(store, replica, code, &change)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Client, Edit, Event};
-use crate::change::{Change, Op, Payload, RecordName, Row};
+use crate::change::{Change, Condition, Op, Payload, RecordName, Row};
 use crate::clock::{Now, Reading};
 use crate::limits;
 use crate::rules::{Key, LWW, State, life};
@@ -93,6 +93,17 @@ impl Client {
     /// # Errors
     /// Where a limit is broken, a record to delete does not show, or the store fails.
     pub fn write(&mut self, now: Now, store: &mut dyn Store, writes: &[Write]) -> Result<u64, WriteError> {
+        self.write_under(now, store, writes, &[])
+    }
+
+    /// The same, under conditions. (COND-1)
+    pub(super) fn write_under(
+        &mut self,
+        now: Now,
+        store: &mut dyn Store,
+        writes: &[Write],
+        conditions: &[Condition],
+    ) -> Result<u64, WriteError> {
         if self.outbox.pending_count() >= limits::PENDING_CHANGES_MAX as u64 {
             return refuse("too many changes wait for the server".into(), format!("{} pending changes", limits::PENDING_CHANGES_MAX));
         }
@@ -116,7 +127,8 @@ impl Client {
         for (record, wanted) in wanted {
             rows.push(self.row(store, record, wanted)?);
         }
-        let change = self.stamped(now, store, rows)?;
+        let mut change = self.stamped(now, store, rows)?;
+        change.set_conditions(conditions);
         check_size(&change, self.limit(1, limits::CHANGE_OPS_MAX), self.limit(2, limits::CHANGE_BYTES_MAX))?;
         let names = change.rows.iter().map(|row| row.record.clone()).collect();
         let seq = self.outbox.mint(store, change)?;
@@ -175,7 +187,10 @@ impl Client {
                 }
             }
         }
-        Ok(Change { seq: self.outbox.identity.last.0 + 1, reading, rows, origin: None, extra: Vec::new() })
+        let needs = self.needs(store, &rows)?;
+        let mut change = Change { seq: self.outbox.identity.last.0 + 1, reading, rows, origin: None, extra: Vec::new() };
+        change.set_needs(&needs);
+        Ok(change)
     }
 }
 

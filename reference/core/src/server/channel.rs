@@ -1,6 +1,6 @@
 //! Opening a space, and what a client sends on its channel. Spec 6 to 8.
 
-use super::judge::{self, Judged};
+use super::judge::{self, Judged, Terms};
 use super::log::{self, HistoryStart, Log, Verdict};
 use super::presence::Told;
 use super::stream::{self, Channel, Hosted, Scope, TailEntry};
@@ -203,12 +203,13 @@ impl Server {
             return refuse(number, Code::FORBIDDEN, None, "the token does not allow writing in this space");
         }
         let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
+        let terms = Terms { quota: self.config.quota, profiles: self.conns[&id].agreed(), now_ms: now.wall_ms };
         self.touch(space_number);
         for item in push.items {
             let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
             let log = space.log.clone();
             let base_ms = space.history.base_ms;
-            match judge::judge(&log, store, replica, item, self.config.quota, now.wall_ms)? {
+            match judge::judge(&log, store, replica, item, terms)? {
                 Judged::Settled { position, seq, verdict, change } => {
                     space.push(TailEntry::new((position, replica, seq), verdict, change, base_ms), now.mono_ms);
                 }

@@ -19,7 +19,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use crate::change::{Change, RecordName};
+use crate::change::{Change, Condition, RecordName};
 use crate::rules::lww::Lww;
 use crate::rules::{Key, LWW, State, life};
 use crate::store::{Store, StoreError};
@@ -152,6 +152,21 @@ impl Space {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a condition holds. (COND-2)
+    pub fn holds(&self, store: &dyn Store, condition: &Condition) -> Result<bool, StoreError> {
+        match condition {
+            Condition::Life { record, life } => Ok(self.life(store, record)?.life == *life),
+            Condition::Cell { record, field, rule, key, stamp } => {
+                let name = CellName { field: field.clone(), rule: *rule, key: key.clone() };
+                let found = match self.cell(store, record, &name)?.map(|cell| cell.state) {
+                    Some(State::Stamped(Lww { stamp, value: Some(_) })) => Some(stamp),
+                    _ => None,
+                };
+                Ok(found == *stamp)
+            }
+        }
     }
 
     /// Sets a record's life, and drops its cells when it rises. (MERGE-3)
