@@ -120,6 +120,8 @@ codes! {
     SKIPPED = 39, "skipped", Never;
     /// The space holds no more. (ACCESS-10)
     QUOTA = 40, "quota", Never;
+    /// (IDENT-26)
+    NEEDS = 41, "needs", Change;
 }
 
 impl Code {
@@ -199,7 +201,8 @@ impl Profiles {
     /// The core and messages between replicas.
     pub const SIGNAL: Self = Self::one(12);
     /// All that this implementation offers and wants. (PROFILE-4)
-    pub const OFFERED: Self = Self::RULES.and(Self::SUBSCRIBE).and(Self::PRESENCE).and(Self::ACCESS).and(Self::SIGNAL).and(Self::FLOW).and(Self::CONDITIONS);
+    pub const OFFERED: Self =
+        Self::RULES.and(Self::SUBSCRIBE).and(Self::PRESENCE).and(Self::ACCESS).and(Self::SIGNAL).and(Self::FLOW).and(Self::CONDITIONS);
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)

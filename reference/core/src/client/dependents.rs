@@ -76,7 +76,7 @@ impl Client {
         let admissible_ms = detail.unwrap_or(u64::MAX).saturating_add(limits::CLOCK_ADMIT_MS);
         let replaceable = match code {
             Code::CLOCK => change.reading.ms() > admissible_ms,
-            Code::DEPENDENCY => !old_needs.is_empty(),
+            Code::NEEDS => true,
             _ => false,
         };
         if !replaceable {

@@ -232,7 +232,7 @@ impl Outbox {
             }
             let Some(needs) = names.of(&kept.change.needs()) else {
                 // IDENT-27: what it stood on is gone.
-                keep_rejection(store, old, Code::DEPENDENCY, &kept.change)?;
+                keep_rejection(store, old, Code::NEEDS, &kept.change)?;
                 names.reject(seq);
                 reminted.orphans.push(seq);
                 continue;

@@ -192,7 +192,7 @@ impl Client {
         let reminted = self.outbox.remint(store, &mut self.entropy, retained_after)?;
         self.event(Event::Forked { lost: reminted.lost });
         for seq in reminted.orphans {
-            self.event(Event::Rejected { seq, code: Code::DEPENDENCY });
+            self.event(Event::Rejected { seq, code: Code::NEEDS });
         }
         Ok(())
     }

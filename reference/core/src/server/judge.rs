@@ -113,8 +113,12 @@ fn verdict(
     if change.extra.iter().any(|(key, _)| !known(*key)) || change.rows.iter().any(foreign) {
         return reject(Code::UNSUPPORTED, None);
     }
-    // IDENT-26, MERGE-5
-    if needs_what_was_rejected(log, store, own_name.replica, change)? || log.cells().raises_too_far(store, change)? {
+    // IDENT-26
+    if needs_what_was_rejected(log, store, own_name.replica, change)? {
+        return reject(Code::NEEDS, None);
+    }
+    // MERGE-5
+    if log.cells().raises_too_far(store, change)? {
         return reject(Code::DEPENDENCY, None);
     }
     // RULES-10

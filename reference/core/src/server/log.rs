@@ -50,7 +50,7 @@ impl Verdict {
 
     /// Whether the same rows may not be judged again under another name. (IDENT-15)
     pub fn is_final(self) -> bool {
-        !matches!(self.code, Code::CLOCK | Code::DEPENDENCY | Code::SKIPPED)
+        !matches!(self.code, Code::CLOCK | Code::NEEDS | Code::SKIPPED)
     }
 
     pub fn rejected(code: Code, detail: Option<u64>) -> Self {
