@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] = &[
-    "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "COND", "ACCESS",
-    "SUB", "PRES", "SIGNAL", "FLOW",
+    "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "COND",
+    "ACCESS", "SUB", "PRES", "SIGNAL", "FLOW",
 ];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];
