@@ -1,6 +1,6 @@
 //! A replica on this device, without a network.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -160,6 +160,26 @@ impl Local {
             Ok(()) => self.commit(),
             Err(error) => Err(self.undo(error)),
         }
+    }
+
+    /// Syncs these collections from now on and no others; none: all. (SUB-11 to SUB-14)
+    ///
+    /// # Errors
+    /// `Refused` when the names break a limit, and nothing has changed; `Store` when it could not be kept.
+    pub fn subscribe(&mut self, collections: Option<&[String]>) -> Result<(), WriteError> {
+        match self.client.subscribe(now(self.started), &mut self.store, collections) {
+            Ok(()) => self.commit().map_err(WriteError::Store),
+            Err(WriteError::Refused(refusal)) => {
+                self.store.rollback();
+                Err(WriteError::Refused(refusal))
+            }
+            Err(WriteError::Store(error)) => Err(WriteError::Store(self.undo(error))),
+        }
+    }
+
+    /// The collections that are synced; none: all.
+    pub fn subscription(&self) -> Option<&BTreeSet<String>> {
+        self.client.subscription()
     }
 
     /// Sets what others are told of this replica while it is connected; nothing of it is stored. None takes it back. (PRES-4)

@@ -40,6 +40,12 @@ fn readers_that_stall_and_catch_ups_that_are_cut_converge() {
     check(&Faults::slow_readers(), 0..seeds(400));
 }
 
+/// Nothing left over and nothing missing, whenever a subscription changes. (SUB-6, SUB-9 to SUB-13)
+#[test]
+fn subscriptions_that_change_converge_to_what_they_name() {
+    check(&Faults::subscribers(), 0..seeds(400));
+}
+
 #[test]
 fn a_transport_that_loses_and_reorders_frames_converges() {
     check(&Faults::broken_transport(), 0..seeds(400));

@@ -128,6 +128,16 @@ pub enum Command {
     },
     /// Show the records of a collection, or all
     List { collection: Option<String> },
+    /// Sync these collections only, from the next `sync` or `watch` on, or show which are synced
+    ///
+    /// The records of a collection that is no longer synced are gone from here at once; they are not deleted, and changes to
+    /// them that wait for the server are still sent.
+    Subscribe {
+        collections: Vec<String>,
+        /// Sync all collections of the space again
+        #[arg(long, conflicts_with = "collections")]
+        all: bool,
+    },
     /// Stay in sync and show each change until Ctrl-C
     Watch {
         collection: Option<String>,

@@ -8,6 +8,7 @@ use syncline::client::{Wiped, Write};
 use syncline::value::Value;
 use syncline_client::Local;
 use syncline_client::json::{self, JsonError};
+use syncline_client::text::plain;
 
 use super::args::Global;
 use super::output::{counted, line, title};
@@ -108,4 +109,20 @@ pub fn report(global: &Global, local: &Local, seq: u64, done: &str, records: &[R
     }
     let names: Vec<String> = records.iter().map(title).collect();
     line(&format!("{done} {}; {} to sync", names.join(" "), counted(pending, "change")))
+}
+
+/// Names the collections to sync, or shows them.
+pub fn subscribe(global: &Global, collections: &[String], all: bool) -> Result<(), Failure> {
+    let mut local = open(global)?;
+    if all || !collections.is_empty() {
+        local.subscribe((!all).then_some(collections))?;
+    }
+    let names = local.subscription();
+    if global.json {
+        return line(&json!({ "collections": names }).to_string());
+    }
+    match names {
+        None => line("all collections are synced"),
+        Some(names) => line(&format!("synced: {}", plain(&names.iter().cloned().collect::<Vec<_>>().join(", ")))),
+    }
 }

@@ -73,6 +73,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Export { collection } => read::export(global, collection.as_deref()),
         Command::Rejected { dismiss } => read::rejected(global, dismiss),
         Command::Import { file, collection, id } => import::import(global, file.as_deref(), collection.zip(id)),
+        Command::Subscribe { collections, all } => edit::subscribe(global, &collections, all),
         Command::Watch { collection, presence } => live::watch(global, collection, presence),
         Command::Sync { timeout } => live::sync(global, timeout),
         Command::Logout { force } => edit::logout(global, force),

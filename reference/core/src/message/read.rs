@@ -286,8 +286,8 @@ impl Fields<'_, '_> {
         self.take(4)?;
         let space = read_name(self.r, SPACE_NAME_BYTES_MAX)?;
         let (replica, settled) = (self.replica()?, self.r.uint()?);
-        let at = self.r.position();
         let cursor = self.cursor()?;
+        let at = self.r.position();
         let (mut collections, mut known): (Option<Vec<String>>, Option<Vec<String>>) = (None, None);
         let agreed = self.profiles.has(Profiles::SUBSCRIBE);
         self.extensions(|key, r| {
@@ -298,11 +298,6 @@ impl Fields<'_, '_> {
             }
             Ok(true)
         })?;
-        // SYNC-32
-        let behind = |cursor: &Cursor| cursor.staged.is_some_and(|staged| staged < cursor.position);
-        if known.is_none() && cursor.as_ref().is_some_and(behind) {
-            return Err(CodecError { at, fault: Fault::Schema("a staged position from the cursor's on") }.into());
-        }
         // SUB-1
         if let (Some(collections), Some(known)) = (&collections, &known)
             && !known.iter().all(|name| collections.contains(name))
@@ -332,7 +327,8 @@ impl Fields<'_, '_> {
         }
         let items = expect_items(self.r, 2..=3)?;
         let (position, history) = (self.r.uint()?, self.history()?);
-        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
+        // SYNC-32
+        let staged = if items == 3 { Some(self.within(position..=u64::MAX, "a staged position from the cursor's on")?) } else { None };
         Ok(Some(Cursor { position, history, staged }))
     }
 

@@ -238,7 +238,7 @@ fn reset_reason(histories: &[HistoryStart], head: u64, cursor: Option<&Cursor>) 
     let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
     let last = histories.get(at + 1).map_or(head, |next| next.first);
     // SYNC-29
-    match cursor.staged.unwrap_or(0).max(cursor.position) {
+    match cursor.staged.unwrap_or(cursor.position) {
         position if position > last => Reset::FUTURE,
         _ => Reset::NONE,
     }

@@ -9,7 +9,7 @@ use crate::entropy::Entropy;
 use crate::registry::Profiles;
 use crate::rules::COUNTER;
 use crate::server::{self, ConnId, Server, ServerConfig};
-use crate::space::{Shown, View};
+use crate::space::{Shown, Space, View};
 use crate::store::{MemoryStore, Store, Transact};
 
 /// Virtual time starts here, in Unix milliseconds.
@@ -115,6 +115,15 @@ impl World {
             }
             Err(WriteError::Store(error)) => panic!("the store in memory does not fail: {error}"),
         }
+    }
+
+    /// A client syncs these collections from now on; none: all.
+    pub fn subscribe(&mut self, client: usize, collections: Option<&[&str]>) {
+        let now = self.now(client);
+        let names: Option<Vec<String>> = collections.map(|names| names.iter().map(ToString::to_string).collect());
+        let node = &mut self.nodes[client];
+        node.client.subscribe(now, &mut node.store, names.as_deref()).expect("a few short names are within the limits");
+        self.pump_client(client);
     }
 
     /// The application of a client sets its presence, or takes it back.
@@ -328,17 +337,24 @@ impl World {
         self.nodes.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Every client shows what every other shows, byte for byte.
+    /// Every client shows of its subscription what client 0 shows of all, byte for byte, and holds nothing beyond it. (SUB-9, SUB-12)
     pub fn check_equal(&self) -> Result<(), String> {
-        let mut first = None;
+        let mut all: Option<Seen> = None;
         for (at, node) in self.nodes.iter().enumerate() {
             let records = node.client.records(&node.store, None).map_err(|error| error.to_string())?;
             let status = node.client.status(&node.store).map_err(|error| error.to_string())?;
+            let (mut expected, fingerprint) = all.get_or_insert_with(|| (records.clone(), status.fingerprint)).clone();
+            let wanted = node.client.subscription();
+            let covers = |collection: &String| wanted.is_none_or(|wanted| wanted.contains(collection));
+            expected.retain(|(record, _)| covers(&record.collection));
+            let expected = (expected, if wanted.is_some() { status.fingerprint } else { fingerprint });
             let seen = (records, status.fingerprint);
-            match &first {
-                None => first = Some(seen),
-                Some(other) if *other != seen => return Err(format!("client {at} differs from client 0: {}", difference(other, &seen))),
-                Some(_) => {}
+            if seen != expected {
+                return Err(format!("client {at} differs from client 0: {}", difference(&expected, &seen)));
+            }
+            let held = Space::new(b"b").collections(&node.store).map_err(|error| error.to_string())?;
+            if let Some(left) = held.iter().find(|collection| !covers(collection)) {
+                return Err(format!("client {at} holds cells of {left}, which it does not subscribe"));
             }
         }
         Ok(())
@@ -351,6 +367,12 @@ impl World {
         let made = records.iter().filter(|(name, _)| name.collection == "own").count() as i64;
         let sum = records.iter().find(|(name, _)| name.collection == "sum").and_then(|(_, view)| view.column("changes", COUNTER));
         (if let Some(Shown::Counter(sum)) = sum { *sum } else { 0 }, made)
+    }
+
+    /// No mark ever differed: what was equal in the end had not to be repaired first. (SYNC-22)
+    pub fn check_unrepaired(&self) -> Result<(), String> {
+        let repaired = self.nodes.iter().position(|node| node.client.was_repaired());
+        repaired.map_or(Ok(()), |at| Err(format!("client {at} had to begin anew, since a mark differed")))
     }
 
     /// The accepted changes, in order.
