@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] = &[
     "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "COND",
-    "ACCESS", "SUB", "PRES", "SIGNAL", "FLOW",
+    "ACCESS", "SUB", "PRES", "SIGNAL", "FLOW", "PEER",
 ];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];

@@ -58,6 +58,10 @@ pub enum Action {
     Save(Option<String>, String),
     Load(Option<String>, String),
     Clone(String, String),
+    Link(String, String),
+    Unlink(String, String),
+    Meet(String, bool),
+    Join(String, Options),
     Accept(String, u64),
     Waits(String, Expr),
     Refuse(String),
@@ -139,15 +143,20 @@ fn named(first: &str, cursor: &mut Cursor) -> Result<Action, String> {
         "refuse" => name(cursor).map(Action::Refuse),
         "partition" | "heal" => Ok(Action::Partition(name(cursor)?, first == "partition")),
         "stall" | "resume" => Ok(Action::Stall(name(cursor)?, first == "stall")),
+        "link" | "unlink" => {
+            let (a, b) = (name(cursor)?, name(cursor)?);
+            Ok(if first == "link" { Action::Link(a, b) } else { Action::Unlink(a, b) })
+        }
+        "dial" | "called" => Ok(Action::Meet(name(cursor)?, first == "dial")),
         "clone" | "same" => {
             let (a, b) = (name(cursor)?, name(cursor)?);
             Ok(if first == "clone" { Action::Clone(a, b) } else { Action::Same(a, b) })
         }
-        "open" => {
+        "open" | "join" => {
             let who = name(cursor)?;
             let mut all = vec![("replica".to_owned(), cursor.expr()?)];
             all.extend(options(cursor)?);
-            Ok(Action::Open(who, all))
+            Ok(if first == "open" { Action::Open(who, all) } else { Action::Join(who, all) })
         }
         "hello" => Ok(Action::Hello(name(cursor)?, options(cursor)?)),
         "serve" => Ok(Action::Serve(name(cursor)?, options(cursor)?)),
@@ -287,7 +296,7 @@ fn options(cursor: &mut Cursor) -> Result<Options, String> {
     let mut all = Vec::new();
     while !cursor.is_end() {
         let option = name(cursor)?;
-        let flag = option == "nocatchup";
+        let flag = option == "nocatchup" || option == "apart";
         let value = if flag { Expr::Item(crate::cbor::Item::Bool(true)) } else { cursor.expr()? };
         all.push((option, value));
     }

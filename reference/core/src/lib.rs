@@ -9,7 +9,7 @@
 //! | 2 | [`change`], [`rules`] |
 //! | 3 | [`store`], [`space`] |
 //! | 4 | [`registry`], [`message`], [`credit`] |
-//! | 5 | [`server`], [`client`] |
+//! | 5 | [`server`], [`peer`], [`client`] |
 //! | 6 | [`sim`] |
 //!
 //! Time, randomness and storage are arguments: same inputs, same outputs, byte for byte.
@@ -33,6 +33,7 @@ pub mod message;
 pub mod registry;
 
 pub mod client;
+pub mod peer;
 pub mod server;
 
 pub mod sim;

@@ -190,8 +190,8 @@ impl Profiles {
     pub const CONDITIONS: Self = Self::one(4);
     /// The core and subscriptions to collections.
     pub const SUBSCRIBE: Self = Self::one(5);
-    /// The core and direct sync of two clients.
-    pub const PEER: Self = Self::one(6);
+    /// The core, the further rules, and direct sync of two clients, which needs changes whole. (PEER-22)
+    pub const PEER: Self = Self(1 | 1 << 1 | 1 << 6);
     /// The core and flow control by credit.
     pub const FLOW: Self = Self::one(9);
     /// The core and the renewal of tokens.
@@ -201,8 +201,14 @@ impl Profiles {
     /// The core and messages between replicas.
     pub const SIGNAL: Self = Self::one(12);
     /// All that this implementation offers and wants. (PROFILE-4)
-    pub const OFFERED: Self =
-        Self::RULES.and(Self::SUBSCRIBE).and(Self::PRESENCE).and(Self::ACCESS).and(Self::SIGNAL).and(Self::FLOW).and(Self::CONDITIONS);
+    pub const OFFERED: Self = Self::RULES
+        .and(Self::SUBSCRIBE)
+        .and(Self::PRESENCE)
+        .and(Self::ACCESS)
+        .and(Self::SIGNAL)
+        .and(Self::FLOW)
+        .and(Self::CONDITIONS)
+        .and(Self::PEER);
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)

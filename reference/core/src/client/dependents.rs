@@ -38,8 +38,7 @@ impl Client {
 
     fn condition(&self, store: &dyn Store, guard: &Guard) -> Result<Condition, StoreError> {
         let (Guard::Record(record) | Guard::Field(record, _)) = guard;
-        let mut state = self.base.record(store, record)?;
-        self.outbox.overlay(record, &mut state);
+        let state = self.overlaid(store, record)?;
         let record = record.clone();
         Ok(match guard {
             Guard::Record(_) => Condition::Life { record, life: state.life },

@@ -14,19 +14,26 @@ mod api;
 mod dependents;
 mod edit;
 mod flow;
+mod fork;
+mod links;
 mod look;
 mod outbox;
+mod overlay;
 mod presence;
+mod relay;
 mod session;
 mod staging;
 mod subscription;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
 use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame};
+use crate::peer::LinkId;
+use crate::peer::held::Held;
+use crate::peer::link::Link;
 use crate::registry::{Class, Code, Profiles};
 use crate::space::Space;
 use crate::store::{Store, StoreError};
@@ -62,6 +69,12 @@ pub struct Client {
     entropy: Entropy,
     clock: Clock,
     outbox: Outbox,
+    held: Held,
+    /// What the other side of a link has to show, and is shown. (PEER-2)
+    link_token: Option<String>,
+    /// The own seqs without a verdict before a fresh id was taken.
+    old_numbers: Vec<u64>,
+    links: BTreeMap<LinkId, Link>,
     base: Space,
     /// What is kept of a catch-up under way; nothing of it is in base. (SYNC-13)
     staging: Option<Staging>,
@@ -104,7 +117,13 @@ impl Client {
     /// Where the store fails, is damaged, or holds another space.
     pub fn load(config: ClientConfig, store: &mut dyn Store, mut entropy: Entropy, now: Now) -> Result<Self, StoreError> {
         let outbox = Outbox::load(store, &config.space, &mut entropy)?;
+        let held = Held::load(store, &config.space, outbox.identity.cursor.is_none())?;
+        held.save_ground(store)?;
         Ok(Self {
+            held,
+            link_token: None,
+            old_numbers: Vec::new(),
+            links: BTreeMap::new(),
             clock: Clock::new(outbox.identity.reading, outbox.identity.offset_ms),
             base: outbox::base(),
             staging: Staging::load(store)?,
@@ -142,8 +161,16 @@ impl Client {
             Input::Connected => self.connected(now),
             Input::Frame(bytes) => self.frame(now, store, bytes)?,
             Input::HungUp => self.hung_up(now, 0),
-            Input::Tick => self.tick(now, store)?,
+            Input::Tick => {
+                self.tick_links(now);
+                self.tick(now, store)?;
+            }
+            Input::Linked(id, dials) => self.linked(now, id, dials),
+            Input::LinkFrame(id, bytes) => self.link_frame(now, store, id, bytes)?,
+            Input::Unlinked(id) => drop(self.links.remove(&id)),
         }
+        self.push_all(now, store)?;
+        self.pump_links(now, store)?;
         self.tell_in_sync();
         self.wake();
         Ok(())
@@ -194,6 +221,7 @@ impl Client {
             && self.staging.is_none()
             && !self.subscription.joins()
             && self.outbox.is_settled()
+            && self.held.count() == 0
             && self.verified.is_some()
             && self.verified == position
     }
@@ -434,8 +462,7 @@ impl Client {
 
     fn wake(&mut self) {
         let at = match &self.state {
-            State::Idle => return,
-            State::Connecting => u64::MAX,
+            State::Idle | State::Connecting => u64::MAX,
             State::Waiting { until_ms } => *until_ms,
             State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
             State::AwaitOpened { .. } | State::Streaming(_) => {
@@ -445,7 +472,8 @@ impl Client {
             }
         };
         // ACCESS-16
-        let at = self.access.refresh_ms().map_or(at, |due| due.min(at));
+        let refresh_ms = self.access.refresh_ms().filter(|_| !matches!(self.state, State::Idle));
+        let at = refresh_ms.into_iter().chain(self.links_wake_ms()).fold(at, u64::min);
         if at < u64::MAX {
             self.outputs.push_back(Output::WakeAt(at));
         }

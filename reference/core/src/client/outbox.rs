@@ -11,7 +11,7 @@ use crate::entropy::Entropy;
 use crate::hash::{Link, start_link};
 use crate::limits;
 use crate::registry::Code;
-use crate::space::{Minted, RecordState, Space, after_prefix};
+use crate::space::{Space, after_prefix};
 use crate::store::{Store, StoreError};
 
 /// Who the store is, how far its chain goes, and what of it is settled.
@@ -139,14 +139,20 @@ impl Outbox {
         Some((item, pending.bytes))
     }
 
-    /// Lays the overlay over a record of base. (MODEL-11)
-    pub fn overlay(&self, record: &RecordName, state: &mut RecordState) {
-        for seq in self.touched.get(record).into_iter().flatten() {
-            let Some(pending) = self.pending.get(seq).filter(|pending| pending.rejected.is_none()) else { continue };
-            for row in pending.change.rows.iter().filter(|row| row.record == *record) {
-                state.apply(&Minted::unconfirmed(self.identity.replica, &pending.change), row);
-            }
-        }
+    /// The own changes without a verdict that touch a record, in the order of seq.
+    pub fn touching(&self, record: &RecordName) -> impl Iterator<Item = &Pending> {
+        let pending = self.touched.get(record).into_iter().flatten().filter_map(|seq| self.pending.get(seq));
+        pending.filter(|pending| pending.rejected.is_none())
+    }
+
+    /// The own changes without a verdict behind a seq, and their links.
+    pub fn pending_after(&self, seq: u64) -> impl Iterator<Item = (u64, Link)> {
+        self.pending.range(seq + 1..).map(|(seq, pending)| (*seq, pending.link))
+    }
+
+    /// The own seqs that a fresh id would mint again.
+    pub fn offered(&self) -> Vec<u64> {
+        self.pending.iter().filter(|(_, pending)| pending.rejected.is_none()).map(|(seq, _)| *seq).collect()
     }
 
     /// The records that the overlay touches.

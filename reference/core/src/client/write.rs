@@ -134,6 +134,7 @@ impl Client {
         let seq = self.outbox.mint(store, change)?;
         self.event(Event::Changed(names));
         self.push(now);
+        self.pump_links(now, store)?;
         self.tell_in_sync();
         self.wake();
         Ok(seq)
@@ -141,8 +142,7 @@ impl Client {
 
     /// The row in the life that the view calls for. (MERGE-6, MERGE-7)
     fn row(&self, store: &dyn Store, record: RecordName, wanted: Wanted) -> Result<Row, WriteError> {
-        let mut state = self.base.record(store, &record)?;
-        self.outbox.overlay(&record, &mut state);
+        let state = self.overlaid(store, &record)?;
         let shown = life::is_alive(state.life);
         let next = match (shown, wanted.delete) {
             (true, false) => state.life,
@@ -171,8 +171,7 @@ impl Client {
         let reading = self.clock.mint(now);
         self.outbox.note_clock(&self.clock);
         for row in &mut rows {
-            let mut state = self.base.record(store, &row.record)?;
-            self.outbox.overlay(&row.record, &mut state);
+            let state = self.overlaid(store, &row.record)?;
             for op in &mut row.ops {
                 let seen = |name: &CellName| match state.cells.get(name).filter(|_| state.life == row.life) {
                     Some(State::Stamped(cell)) => Some(cell.stamp.reading).filter(|seen: &Reading| *seen >= reading),

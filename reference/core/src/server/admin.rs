@@ -113,7 +113,8 @@ impl Server {
         let judged =
             judge::judge(log, store, author, pushed, Terms { quota: Quota::default(), profiles: Profiles::OFFERED, now_ms: now.wall_ms })?;
         if let (Judged::Settled { position, seq, verdict, change }, Some(space)) = (judged, self.spaces.get_mut(&number)) {
-            let entry = TailEntry::new((position, author, seq), verdict, change, space.history.base_ms);
+            let link = log.link_at(store, author, seq)?;
+            let entry = TailEntry::new((position, author, seq), (verdict, link), change, space.history.base_ms);
             space.push(entry, now.mono_ms);
         }
         Ok(())

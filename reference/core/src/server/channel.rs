@@ -53,10 +53,12 @@ impl Server {
         let space = &self.spaces[&number];
         let settled = match space.log.settled(store, open.replica)? {
             // IDENT-9
-            Some(settled) if settled.subject != grant.subject => {
+            Some(settled) if settled.opened && settled.subject != grant.subject => {
                 return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
             }
-            Some(settled) => settled,
+            Some(settled) if settled.opened => settled,
+            // PEER-19: known by relays only, and bound now.
+            Some(_) => space.log.bind(store, open.replica, &grant.subject, true)?,
             None if space.log.replica_count(store)? >= limits::SPACE_REPLICAS_MAX as u64 => {
                 return refuse(
                     channel,
@@ -65,7 +67,7 @@ impl Server {
                     "the space binds no more replicas",
                 );
             }
-            None => space.log.bind(store, open.replica, &grant.subject)?,
+            None => space.log.bind(store, open.replica, &grant.subject, true)?,
         };
         let reset = reset_reason(&space.log.histories(store)?, space.head, open.cursor.as_ref());
         let (cursor, staged) = match (&open.cursor, reset) {
@@ -105,6 +107,7 @@ impl Server {
                 sent: start,
                 settled: told,
                 catching,
+                peer: agreed.has(Profiles::PEER),
                 marked: None,
                 signals: Default::default(),
                 presence,
@@ -197,6 +200,9 @@ impl Server {
     }
 
     fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, push: Push) -> Result<(), Failure> {
+        if let Some(relayed) = push.author {
+            return self.relay(now, store, id, number, (relayed, push.items));
+        }
         let channel = &self.conns[&id].channels[&number];
         // ACCESS-1
         if channel.right < Right::Write {
@@ -211,7 +217,8 @@ impl Server {
             let base_ms = space.history.base_ms;
             match judge::judge(&log, store, replica, item, terms)? {
                 Judged::Settled { position, seq, verdict, change } => {
-                    space.push(TailEntry::new((position, replica, seq), verdict, change, base_ms), now.mono_ms);
+                    let link = log.link_at(store, replica, seq)?;
+                    space.push(TailEntry::new((position, replica, seq), (verdict, link), change, base_ms), now.mono_ms);
                 }
                 // A verdict that is still on its way is not repeated.
                 Judged::Again { position, .. } if position > sent => {}

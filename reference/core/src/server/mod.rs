@@ -17,6 +17,7 @@ mod judge;
 mod log;
 mod presence;
 mod quota;
+mod relay;
 mod signal;
 mod stream;
 mod timers;
@@ -31,6 +32,8 @@ use crate::message::{ErrorMessage, Hello, Message, Welcome, encode_frame};
 use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 use access::Granted;
+pub use relay::RelayPolicy;
+
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
 use timers::Timers;
@@ -67,6 +70,8 @@ pub struct ServerConfig {
     pub credit_bytes: u64,
     /// The profiles it offers. (SESS-4)
     pub profiles: Profiles,
+    /// Whose changes a client may bring. (PEER-19)
+    pub relay: RelayPolicy,
 }
 
 impl Default for ServerConfig {
@@ -79,6 +84,7 @@ impl Default for ServerConfig {
             quota: Quota::default(),
             credit_bytes: limits::CREDIT_BYTES as u64,
             profiles: Profiles::OFFERED,
+            relay: RelayPolicy::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! One seed, one run, byte for byte. Phase 1 does damage; phase 2 heals the network and demands that everything becomes equal.
 
+mod peers;
+mod wires;
 mod world;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use crate::client::{Edit, Write};
 use crate::entropy::Entropy;
 use crate::value::Value;
 use world::World;
+
+pub use peers::{Gathering, run_peers};
 
 /// What may go wrong, and how often: chances in a thousand for each step.
 #[derive(Debug, Clone, Default)]

@@ -12,6 +12,8 @@ use crate::server::{self, ConnId, Server, ServerConfig};
 use crate::space::{Shown, Space, View};
 use crate::store::{MemoryStore, Store, Transact};
 
+use super::wires::Wires;
+
 /// Virtual time starts here, in Unix milliseconds.
 const EPOCH_MS: u64 = 1_750_000_000_000;
 /// Frames a link holds before the server is not asked for more.
@@ -22,9 +24,9 @@ const SPACE: &str = "sim";
 /// For how long a presence holds.
 const PRESENCE_MS: u64 = 30_000;
 
-struct Node {
-    store: MemoryStore,
-    client: Client,
+pub(super) struct Node {
+    pub(super) store: MemoryStore,
+    pub(super) client: Client,
     skew_ms: i64,
     wake_ms: Option<u64>,
     link: Option<Link>,
@@ -33,6 +35,8 @@ struct Node {
     stalled_ms: u64,
     /// What its application has set as its presence.
     present: Option<Vec<u8>>,
+    /// Whether it reaches the server.
+    pub(super) served: bool,
 }
 
 struct Link {
@@ -48,7 +52,9 @@ struct Link {
 pub(super) struct World {
     entropy: Entropy,
     now_ms: u64,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
+    /// Links between clients.
+    pub(super) wires: Wires,
     server: Server,
     store: MemoryStore,
     images: VecDeque<MemoryStore>,
@@ -78,6 +84,7 @@ impl World {
             entropy,
             now_ms: 0,
             nodes: Vec::new(),
+            wires: Wires::default(),
             server,
             store: MemoryStore::default(),
             images: VecDeque::new(),
@@ -87,13 +94,24 @@ impl World {
             rejections: 0,
             rejected: BTreeSet::new(),
         };
-        for _ in 0..clients {
-            let node = world.node(MemoryStore::default(), 0);
-            world.nodes.push(node);
-            let last = world.nodes.len() - 1;
-            world.start(last);
-        }
+        (0..clients).for_each(|_| world.join(true));
         world
+    }
+
+    /// One more client, which reaches the server or not.
+    pub fn join(&mut self, served: bool) {
+        let node = self.node(MemoryStore::default(), 0);
+        self.nodes.push(Node { served, ..node });
+        self.start(self.nodes.len() - 1);
+    }
+
+    /// What is under way between clients and the server arrives.
+    pub fn settle_server(&mut self) {
+        while let Some(client) = self.nodes.iter().position(has_frames) {
+            self.deliver(client, true);
+            self.deliver(client, false);
+        }
+        (0..self.nodes.len()).for_each(|client| self.start(client));
     }
 
     pub fn clients(&self) -> usize {
@@ -277,7 +295,10 @@ impl World {
         }
         let skew_ms = self.nodes[client].skew_ms;
         let images = std::mem::take(&mut self.nodes[client].images);
+        let served = self.nodes[client].served;
+        self.unwire(client);
         self.nodes[client] = self.node(image, skew_ms);
+        self.nodes[client].served = served;
         self.nodes[client].images = images;
         self.start(client);
     }
@@ -394,14 +415,17 @@ impl World {
         let now = self.server_now();
         let client = Client::load(config(), &mut store, entropy, now).expect("the store in memory does not fail");
         store.commit().expect("the store in memory does not fail");
-        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), stalled_ms: 0, present: None }
+        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), stalled_ms: 0, present: None, served: true }
     }
 
-    fn start(&mut self, client: usize) {
+    pub(super) fn start(&mut self, client: usize) {
+        if !self.nodes[client].served {
+            return;
+        }
         self.tell(client, client::Input::Start);
     }
 
-    fn tell(&mut self, client: usize, input: client::Input) {
+    pub(super) fn tell(&mut self, client: usize, input: client::Input) {
         let now = self.now(client);
         let node = &mut self.nodes[client];
         node.client.handle(now, &mut node.store, input).expect("the store in memory does not fail");
@@ -423,6 +447,8 @@ impl World {
                         self.serve(server::Input::HungUp(link.conn));
                     }
                 }
+                client::Output::LinkSend(id, frame) => self.wires.send(client, id, frame),
+                client::Output::Unlink(id) => self.wires.end(client, id),
                 client::Output::WakeAt(at) => self.nodes[client].wake_ms = Some(at),
                 client::Output::Event(event) => self.note(client, &event),
             }
