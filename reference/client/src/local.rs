@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline::change::RecordName;
-use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Wiped, Write, WriteError};
+use syncline::client::{Client, ClientConfig, Guard, Input, Output, Rejection, Status, Wiped, Write, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
@@ -105,7 +105,15 @@ impl Local {
     /// # Errors
     /// `Refused` when the change breaks a limit, and nothing has changed (MODEL-9); `Store` when it could not be kept.
     pub fn write(&mut self, writes: &[Write]) -> Result<u64, WriteError> {
-        let seq = match self.client.write(now(self.started), &mut self.store, writes) {
+        self.write_if(writes, &[])
+    }
+
+    /// The same, to be rejected by the server unless each guard still holds there. (COND-1)
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_if(&mut self, writes: &[Write], guards: &[Guard]) -> Result<u64, WriteError> {
+        let seq = match self.client.write_if(now(self.started), &mut self.store, writes, guards) {
             Ok(seq) => seq,
             Err(WriteError::Refused(refusal)) => {
                 self.store.rollback();

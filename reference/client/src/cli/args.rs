@@ -59,6 +59,9 @@ pub enum Command {
         record: RecordName,
         #[arg(value_name = "FIELD=VALUE", value_parser = assignment)]
         fields: Vec<(String, String)>,
+        /// Have the server reject it unless the record and these fields are still as they show now
+        #[arg(long)]
+        if_unchanged: bool,
     },
     /// Take fields away from a record
     Unset {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use syncline::change::RecordName;
-use syncline::client::{Wiped, Write};
+use syncline::client::{Guard, Wiped, Write};
 use syncline::value::Value;
 use syncline_client::Local;
 use syncline_client::json::{self, JsonError};
@@ -14,7 +14,7 @@ use super::args::Global;
 use super::output::{counted, line, title};
 use super::{Failure, failed, open, store_path};
 
-pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -> Result<(), Failure> {
+pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>, if_unchanged: bool) -> Result<(), Failure> {
     let mut values = BTreeMap::new();
     for (field, text) in fields {
         let value =
@@ -25,7 +25,12 @@ pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -
     }
     let mut local = open(global)?;
     let RecordName { collection, id } = record.clone();
-    let seq = local.write(&[Write::Put { collection, id, fields: values.into_iter().collect() }])?;
+    let mut guards = Vec::new();
+    if if_unchanged {
+        guards.push(Guard::Record(record.clone()));
+        guards.extend(values.keys().map(|field| Guard::Field(record.clone(), field.clone())));
+    }
+    let seq = local.write_if(&[Write::Put { collection, id, fields: values.into_iter().collect() }], &guards)?;
     report(global, &local, seq, "saved", &[record])
 }
 

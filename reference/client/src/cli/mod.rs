@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
 
 fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Put { record, fields } => edit::put(global, record, fields),
+        Command::Put { record, fields, if_unchanged } => edit::put(global, record, fields, if_unchanged),
         Command::Unset { record, fields } => edit::unset(global, &record, fields),
         Command::Add { record, field, amount } => columns::column(global, record, field, Edit::Add(amount)),
         Command::Offer { record, field, value, least } => columns::offer(global, record, field, &value, least),

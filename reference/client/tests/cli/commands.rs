@@ -301,3 +301,20 @@ fn what_is_not_subscribed_is_not_here() {
     b.sync(&server);
     assert_eq!(b.ok(&["export"]), a.ok(&["export"]));
 }
+
+// COND-1, COND-6
+#[test]
+fn of_two_who_take_one_seat_one_is_told() {
+    let (home, ann, bob) = (Replica::new(), Replica::new(), Replica::new());
+    let server = Server::start(&home.path("data"), &[]);
+    ann.ok(&["put", "seats/4a", "by=ann", "--if-unchanged"]);
+    bob.ok(&["put", "seats/4a", "by=bob", "--if-unchanged"]);
+    ann.sync(&server);
+    bob.sync(&server);
+    assert!(bob.ok(&["rejected"]).contains("condition"), "{}", bob.ok(&["rejected"]));
+    assert_eq!(bob.ok(&["get", "seats/4a"]), "seats/4a\n  by = \"ann\"\n");
+    bob.ok(&["put", "seats/4a", "by=bob", "--if-unchanged"]);
+    bob.sync(&server);
+    ann.sync(&server);
+    assert_eq!(ann.ok(&["get", "seats/4a"]), "seats/4a\n  by = \"bob\"\n");
+}

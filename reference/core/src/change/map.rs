@@ -40,6 +40,12 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The record that it is about.
+    pub fn record(&self) -> &RecordName {
+        let (Self::Life { record, .. } | Self::Cell { record, .. }) = self;
+        record
+    }
+
     fn write(&self, w: &mut Writer) {
         match self {
             Self::Life { record, life } => {

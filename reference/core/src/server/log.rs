@@ -392,9 +392,15 @@ const REDACT_PAGE: usize = 256;
 fn without(entry: &Entry, record: &RecordName) -> Result<Option<Entry>, StoreError> {
     let Some(mut change) = entry_change(entry)? else { return Ok(None) };
     let rows = change.rows.iter_mut().filter(|row| row.record == *record && !row.ops.is_empty());
-    if rows.map(|row| row.ops.clear()).count() == 0 {
+    let cleared = rows.map(|row| row.ops.clear()).count();
+    // The key of a condition may be an element that was written.
+    let mut conditions = change.conditions();
+    let listed = conditions.len();
+    conditions.retain(|condition| condition.record() != record);
+    if cleared == 0 && conditions.len() == listed {
         return Ok(None);
     }
+    change.set_conditions(&conditions);
     Ok(Some(Entry { literal: Some(change.literal()), ..entry.clone() }))
 }
 
