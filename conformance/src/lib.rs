@@ -12,6 +12,7 @@ pub mod judge;
 pub mod local;
 pub mod oracle;
 pub mod pattern;
+mod peers;
 pub mod play;
 pub mod report;
 pub mod scenario;

@@ -6,7 +6,7 @@ use crate::cbor::Item;
 use crate::edn::{Expr, hex, print, print_expr, unhex};
 use crate::pattern::{Names, matches, value};
 use crate::scenario::Role;
-use crate::step::{CrashPoint, Options, WriteRow};
+use crate::step::{CrashPoint, Guard, Options, WriteRow};
 use crate::trouble::Trouble;
 use crate::world::{Never, Sut, World};
 
@@ -26,10 +26,13 @@ impl World<'_> {
         }
         let space = self.names["space"].as_text().unwrap_or_default().to_owned();
         self.call("open", json!({"peer": peer, "role": "client", "seed": seed, "space": space, "token": to_json(extra)}))?;
+        if self.role == Role::Peer {
+            return Ok(());
+        }
         self.call("start", json!({"peer": peer})).map(drop)
     }
 
-    pub(crate) fn write(&mut self, who: &str, rows: &[WriteRow], refused: bool) -> Result<(), Trouble> {
+    pub(crate) fn write(&mut self, who: &str, rows: &[WriteRow], guards: &[Guard], refused: bool) -> Result<(), Trouble> {
         let mut written = Vec::new();
         for (collection, id, fields) in rows {
             written.push(match fields {
@@ -42,7 +45,9 @@ impl World<'_> {
             });
         }
         self.log.push(format!("{who} writes {}", Value::Array(written.clone())));
-        let reply = self.call("write", json!({"peer": who, "rows": written}))?;
+        let guard = |(collection, id, field): &Guard| json!({"record": [collection, id], "field": field});
+        let guards: Vec<Value> = guards.iter().map(guard).collect();
+        let reply = self.call("write", json!({"peer": who, "rows": written, "if": guards}))?;
         match (reply.get("refused"), refused) {
             (None, true) => Err(Trouble::fault("a refusal", "the write was taken")),
             (Some(why), false) => Err(Trouble::fault("the write to be taken", format!("refused: {}", why.as_str().unwrap_or("")))),

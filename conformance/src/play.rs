@@ -79,10 +79,10 @@ fn stage<'a>(scenario: &Scenario, attachment: &Attachment, rulebook: &'a Ruleboo
     world.profiles.sort_unstable();
     if matches!(attachment, Attachment::Adapter(_)) {
         let tokens = scenario.tokens.as_ref().map(|tokens| value(tokens, &world.names)).transpose()?;
-        if scenario.role != Role::Client {
+        if matches!(scenario.role, Role::Server | Role::Both) {
             world.open_peer("server", true, &tokens.unwrap_or(Item::Null))?;
         }
-        if scenario.role == Role::Client {
+        if matches!(scenario.role, Role::Client | Role::Peer) {
             world.open_peer("c", false, &Item::Null)?;
         }
     }
@@ -112,8 +112,13 @@ impl World<'_> {
             Action::Client(who, options) => {
                 let token = self.option(options, "token")?.unwrap_or(Item::Null);
                 self.peers.insert(who.clone());
+                if self.option(options, "apart")?.is_some() {
+                    self.apart.insert(who.clone());
+                }
                 self.open_peer(who, false, &token)
             }
+            Action::Link(a, b) => self.link(a, b),
+            Action::Unlink(a, b) => self.unlink(a, b),
             Action::Clone(from, to) => {
                 self.peers.insert(to.clone());
                 self.clone_peer(from, to)
@@ -144,6 +149,8 @@ impl World<'_> {
             Action::Handshake(options) => self.handshake(options),
             Action::Connect(who) => self.connect(who),
             Action::Hello(who, options) => self.hello(who, options),
+            Action::Meet(who, dials) => self.meet(who, *dials),
+            Action::Join(who, options) => self.join(who, options),
             Action::Open(who, options) => self.open(who, options),
             Action::Send(who, payload) => self.send_payload(who, payload),
             Action::Expect(who, items) => self.expect(who, items),
@@ -179,7 +186,7 @@ impl World<'_> {
         match action {
             Action::Cut(who) => self.cut(who),
             Action::Never(who, patterns) => self.never(who, patterns),
-            Action::Write { who, rows, refused } => self.write(who, rows, *refused),
+            Action::Write { who, rows, guards, refused } => self.write(who, rows, guards, *refused),
             Action::State(who, name, fields) => self.state(who, name, fields.as_ref()),
             Action::Records(who, collection, ids) => self.records(who, collection, ids),
             Action::Status(who, fields) => self.status(who, fields),

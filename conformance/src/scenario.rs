@@ -15,6 +15,8 @@ pub enum Role {
     Client,
     /// Both; the harness is the network.
     Both,
+    /// A client that is linked to others; the harness plays those.
+    Peer,
 }
 
 /// One story.
@@ -139,7 +141,7 @@ fn complete(scenario: &Scenario) -> Result<(), String> {
         return Err("`covers` is missing".to_owned());
     }
     if scenario.role != Role::Server && scenario.level < 3 {
-        return Err("the roles client and both need level L3".to_owned());
+        return Err("the roles client, peer and both need level L3".to_owned());
     }
     if scenario.steps.is_empty() { Err("no steps".to_owned()) } else { Ok(()) }
 }
@@ -160,6 +162,7 @@ fn header(scenario: &mut Scenario, text: &str) -> Result<bool, String> {
                 "server" => Role::Server,
                 "client" => Role::Client,
                 "both" => Role::Both,
+                "peer" => Role::Peer,
                 _ => return Err(format!("`{rest}` is no role")),
             }
         }

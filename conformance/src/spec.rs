@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] = &[
-    "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "ACCESS",
-    "SUB", "PRES", "HORIZON", "REPAIR", "SIGNAL", "FLOW",
+    "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "COND",
+    "ACCESS", "SUB", "PRES", "SIGNAL", "FLOW", "PEER", "HORIZON", "REPAIR",
 ];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];

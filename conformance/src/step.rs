@@ -21,6 +21,9 @@ pub enum Payload {
 /// A row of a local write: the fields, or none for a deletion.
 pub type WriteRow = (String, String, Option<Expr>);
 
+/// What must still be as it shows where the server takes a write: a field, or whether the record is there.
+pub type Guard = (String, String, Option<String>);
+
 /// The moment at which a peer dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrashPoint {
@@ -55,11 +58,15 @@ pub enum Action {
     Save(Option<String>, String),
     Load(Option<String>, String),
     Clone(String, String),
+    Link(String, String),
+    Unlink(String, String),
+    Meet(String, bool),
+    Join(String, Options),
     Accept(String, u64),
     Waits(String, Expr),
     Refuse(String),
     Serve(String, Options),
-    Write { who: String, rows: Vec<WriteRow>, refused: bool },
+    Write { who: String, rows: Vec<WriteRow>, guards: Vec<Guard>, refused: bool },
     State(String, (String, String), Option<Expr>),
     Records(String, String, Expr),
     Status(String, Options),
@@ -138,15 +145,20 @@ fn named(first: &str, cursor: &mut Cursor) -> Result<Action, String> {
         "refuse" => name(cursor).map(Action::Refuse),
         "partition" | "heal" => Ok(Action::Partition(name(cursor)?, first == "partition")),
         "stall" | "resume" => Ok(Action::Stall(name(cursor)?, first == "stall")),
+        "link" | "unlink" => {
+            let (a, b) = (name(cursor)?, name(cursor)?);
+            Ok(if first == "link" { Action::Link(a, b) } else { Action::Unlink(a, b) })
+        }
+        "dial" | "called" => Ok(Action::Meet(name(cursor)?, first == "dial")),
         "clone" | "same" => {
             let (a, b) = (name(cursor)?, name(cursor)?);
             Ok(if first == "clone" { Action::Clone(a, b) } else { Action::Same(a, b) })
         }
-        "open" => {
+        "open" | "join" => {
             let who = name(cursor)?;
             let mut all = vec![("replica".to_owned(), cursor.expr()?)];
             all.extend(options(cursor)?);
-            Ok(Action::Open(who, all))
+            Ok(if first == "open" { Action::Open(who, all) } else { Action::Join(who, all) })
         }
         "hello" => Ok(Action::Hello(name(cursor)?, options(cursor)?)),
         "serve" => Ok(Action::Serve(name(cursor)?, options(cursor)?)),
@@ -233,7 +245,13 @@ fn write(who: String, first: WriteRow, cursor: &mut Cursor) -> Result<Action, St
         let fields = if delete { None } else { Some(whole_record(cursor)?) };
         rows.push((collection, id, fields));
     }
-    Ok(Action::Write { who, rows, refused: cursor.eat_word("refused") })
+    let mut guards = Vec::new();
+    while cursor.eat_word("if") {
+        let (collection, id) = record(cursor)?;
+        let field = if cursor.eat_word("has") { Some(part(cursor)?) } else { None };
+        guards.push((collection, id, field));
+    }
+    Ok(Action::Write { who, rows, guards, refused: cursor.eat_word("refused") })
 }
 
 fn payload(cursor: &mut Cursor) -> Result<Payload, String> {
@@ -282,7 +300,7 @@ fn options(cursor: &mut Cursor) -> Result<Options, String> {
     let mut all = Vec::new();
     while !cursor.is_end() {
         let option = name(cursor)?;
-        let flag = option == "nocatchup";
+        let flag = option == "nocatchup" || option == "apart";
         let value = if flag { Expr::Item(crate::cbor::Item::Bool(true)) } else { cursor.expr()? };
         all.push((option, value));
     }

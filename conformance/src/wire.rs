@@ -45,7 +45,7 @@ impl World<'_> {
     }
 
     /// As [`World::next`], after pings and marks.
-    fn next_of(&mut self, who: &str, channel: u64, wanted: u64, expected: &str) -> Result<Item, Trouble> {
+    pub(crate) fn next_of(&mut self, who: &str, channel: u64, wanted: u64, expected: &str) -> Result<Item, Trouble> {
         loop {
             let message = self.next(who, channel, expected)?;
             match code_of(&message) {
@@ -233,7 +233,7 @@ impl World<'_> {
     }
 
     /// What the harness names in `hello` and `welcome`: the option, else what the header of the story says.
-    fn profiles(&self, options: &Options) -> Result<Item, Trouble> {
+    pub(crate) fn profiles(&self, options: &Options) -> Result<Item, Trouble> {
         let usual = || Item::Array(self.profiles.iter().map(|code| Item::Int(i128::from(*code))).collect());
         Ok(self.option(options, "profiles")?.unwrap_or_else(usual))
     }

@@ -12,6 +12,7 @@ use crate::checks::{Rulebook, Watch, code, code_of};
 use crate::edn::{Expr, hex, print, print_expr};
 use crate::fold::Fold;
 use crate::pattern::{Names, matches};
+use crate::peers::other_end;
 use crate::scenario::Role;
 use crate::sockets::{Sockets, unix_ms};
 use crate::trouble::Trouble;
@@ -154,12 +155,12 @@ impl<'a> World<'a> {
         let server = peer == "server";
         for message in messages {
             let side = if server { '<' } else { '>' };
-            let side = if self.role == Role::Client { '<' } else { side };
+            let side = if matches!(self.role, Role::Client | Role::Peer) { '<' } else { side };
             self.log.push(format!("{who} {side} {channel}, {}", print(&message)));
             self.message(&who, server, channel, message)?;
         }
         if self.role == Role::Both {
-            let to = if server { who } else { "server".to_owned() };
+            let to = if server { who } else { other_end(conn, peer).unwrap_or("server".to_owned()) };
             self.flight.push_back((conn.to_owned(), to, bytes));
         }
         Ok(())
@@ -214,7 +215,7 @@ impl<'a> World<'a> {
         let stood = std::mem::replace(&mut link.open, false);
         link.closed = true;
         if self.role == Role::Both && stood {
-            let other = if peer == "server" { who } else { "server".to_owned() };
+            let other = if peer == "server" { who } else { other_end(conn, peer).unwrap_or("server".to_owned()) };
             self.call("hangup", json!({"peer": other, "conn": conn}))?;
         }
         Ok(())
@@ -234,13 +235,16 @@ impl<'a> World<'a> {
 
     /// A peer is gone, and with it its connections.
     pub(crate) fn drop_links(&mut self, peer: &str) -> Result<(), Trouble> {
-        let gone: Vec<String> = self.links.keys().filter(|who| peer == "server" || *who == peer).cloned().collect();
+        let among = |link: &Link| link.conn.contains('~');
+        let ends = |link: &Link| among(link) && link.conn.split('~').take(2).any(|end| end == peer);
+        let is_gone = |(who, link): &(&String, &Link)| peer == "server" && !among(link) || *who == peer || ends(link);
+        let gone: Vec<String> = self.links.iter().filter(is_gone).map(|(who, _)| who.clone()).collect();
         for who in gone {
             let link = self.links.get_mut(&who).expect("listed above");
             let (stood, conn) = (std::mem::replace(&mut link.open, false), link.conn.clone());
             link.closed = true;
             if stood && self.role == Role::Both {
-                let other = if peer == "server" { who } else { "server".to_owned() };
+                let other = if peer == "server" { who } else { other_end(&conn, peer).unwrap_or("server".to_owned()) };
                 self.call("hangup", json!({"peer": other, "conn": conn}))?;
             }
         }
@@ -271,7 +275,7 @@ impl<'a> World<'a> {
         for message in &messages {
             if server {
                 link.fold.server(message)?;
-            } else {
+            } else if self.role != Role::Peer {
                 link.watch.from_client(channel, message);
                 link.fold.client(message);
             }
@@ -289,7 +293,11 @@ impl<'a> World<'a> {
             sockets.send(&conn, Message::binary(bytes));
             return Ok(());
         }
-        let peer = if self.role == Role::Client { who } else { "server" };
+        let peer = match self.role {
+            Role::Client => who,
+            Role::Peer => "c",
+            Role::Server | Role::Both => "server",
+        };
         self.call("frame", json!({"peer": peer, "conn": conn, "frame": hex(&bytes)})).map(drop)
     }
 
@@ -304,6 +312,9 @@ impl<'a> World<'a> {
         if let Sut::Sockets(sockets) = &mut self.sut {
             sockets.hang_up(&conn);
             return Ok(());
+        }
+        if self.role == Role::Peer {
+            return self.call("hangup", json!({"peer": "c", "conn": conn})).map(drop);
         }
         if self.role != Role::Client {
             self.call("hangup", json!({"peer": "server", "conn": conn}))?;

@@ -555,6 +555,31 @@ def merges():
     f.close()
 
 
+def subscriptions():
+    f = File("subscribe.vec", "frame-agreed", "Subscriptions. Spec 17.")
+    ok, bad = f.frame, f.bad_frame
+    opening = lambda cursor, *ext: [2, "home", R1, 0, cursor, *ext]
+    many = [f"c{i:04}" for i in range(640)]
+    ok("open-collections", "SUB-1", 1, opening(None, {0: ["lists", "todos"]}))
+    ok("open-64-collections", "SUB-1", 1, opening(None, {0: many[:64]}))
+    ok("open-collections-known", "SUB-1", 1, opening([3, HIST], {0: ["lists", "todos"], 1: ["todos"]}))
+    ok("open-nothing-known", "SUB-1", 1, opening([3, HIST], {0: ["lists"], 1: []}))
+    ok("open-known-of-all", "SUB-1", 1, opening([3, HIST], {1: ["todos"]}))
+    ok("open-collections-by-bytes", "SUB-1", 1, opening(None, {0: ["b", "ba", "é"]}))
+    ok("open-staged", "SUB-6", 1, opening([1, HIST, 1], {0: ["lists", "todos"], 1: ["todos"]}))
+    bad("open-65-collections", "SUB-1", [1, opening(None, {0: many[:65]})])
+    bad("open-640-collections", "SUB-1", [1, opening(None, {0: many})])
+    bad("open-65-known", "SUB-1", [1, opening([3, HIST], {1: many[:65]})])
+    bad("open-no-collections", "SUB-1", [1, opening(None, {0: []})])
+    bad("open-collections-unsorted", "SUB-1", [1, opening(None, {0: ["todos", "lists"]})])
+    bad("open-collection-twice", "SUB-1", [1, opening(None, {0: ["todos", "todos"]})])
+    bad("open-collection-empty", "MODEL-8", [1, opening(None, {0: [""]})])
+    bad("open-collection-of-65-bytes", "LIMIT-5", [1, opening(None, {0: ["a" * 65]})])
+    bad("open-known-beyond-the-collections", "SUB-1", [1, opening([3, HIST], {0: ["lists"], 1: ["todos"]})])
+    bad("open-staged-below-the-cursor", "SYNC-32", [1, opening([3, HIST, 1], {0: ["lists", "todos"], 1: ["todos"]})])
+    f.close()
+
+
 def presences():
     f = File("presence.vec", "frame-agreed", "Presence. Spec 18.")
     ok, bad = f.frame, f.bad_frame
@@ -719,6 +744,7 @@ if __name__ == "__main__":
     merges()
     clocks()
     presences()
+    subscriptions()
     flow()
     rules()
     print(COUNT, "vectors")

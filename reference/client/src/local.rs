@@ -1,11 +1,11 @@
 //! A replica on this device, without a network.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline::change::RecordName;
-use syncline::client::{Client, ClientConfig, Input, Output, Rejection, Status, Wiped, Write, WriteError};
+use syncline::client::{Client, ClientConfig, Guard, Input, Output, Rejection, Status, Wiped, Write, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
 use syncline::registry::Profiles;
@@ -105,7 +105,15 @@ impl Local {
     /// # Errors
     /// `Refused` when the change breaks a limit, and nothing has changed (MODEL-9); `Store` when it could not be kept.
     pub fn write(&mut self, writes: &[Write]) -> Result<u64, WriteError> {
-        let seq = match self.client.write(now(self.started), &mut self.store, writes) {
+        self.write_if(writes, &[])
+    }
+
+    /// The same, to be rejected by the server unless each guard still holds there. (COND-1)
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_if(&mut self, writes: &[Write], guards: &[Guard]) -> Result<u64, WriteError> {
+        let seq = match self.client.write_if(now(self.started), &mut self.store, writes, guards) {
             Ok(seq) => seq,
             Err(WriteError::Refused(refusal)) => {
                 self.store.rollback();
@@ -160,6 +168,26 @@ impl Local {
             Ok(()) => self.commit(),
             Err(error) => Err(self.undo(error)),
         }
+    }
+
+    /// Syncs these collections from now on and no others; none: all. (SUB-11 to SUB-14)
+    ///
+    /// # Errors
+    /// `Refused` when the names break a limit, and nothing has changed; `Store` when it could not be kept.
+    pub fn subscribe(&mut self, collections: Option<&[String]>) -> Result<(), WriteError> {
+        match self.client.subscribe(now(self.started), &mut self.store, collections) {
+            Ok(()) => self.commit().map_err(WriteError::Store),
+            Err(WriteError::Refused(refusal)) => {
+                self.store.rollback();
+                Err(WriteError::Refused(refusal))
+            }
+            Err(WriteError::Store(error)) => Err(WriteError::Store(self.undo(error))),
+        }
+    }
+
+    /// The collections that are synced; none: all.
+    pub fn subscription(&self) -> Option<&BTreeSet<String>> {
+        self.client.subscription()
     }
 
     /// Sets what others are told of this replica while it is connected; nothing of it is stored. None takes it back. (PRES-4)

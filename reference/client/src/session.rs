@@ -237,6 +237,8 @@ impl Running {
     fn perform(&mut self) {
         while let Some(output) = self.local.take_output() {
             match output {
+                // Nobody links on a session with a server.
+                Output::LinkSend(..) | Output::Unlink(_) => {}
                 Output::Connect => self.line = Line::Dialling(Box::pin(dial(self.address.clone()))),
                 Output::Send(frame) => {
                     if let Line::Up(socket) = &self.line {

@@ -9,7 +9,7 @@
 //! | 2 | [`change`], [`rules`] |
 //! | 3 | [`store`], [`space`] |
 //! | 4 | [`registry`], [`message`], [`credit`], [`ranges`] |
-//! | 5 | [`server`], [`client`] |
+//! | 5 | [`server`], [`peer`], [`client`] |
 //! | 6 | [`sim`] |
 //!
 //! Time, randomness and storage are arguments: same inputs, same outputs, byte for byte.
@@ -34,6 +34,7 @@ pub mod ranges;
 pub mod registry;
 
 pub mod client;
+pub mod peer;
 pub mod server;
 
 pub mod sim;

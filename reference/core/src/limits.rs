@@ -69,6 +69,10 @@ pub const PENDING_CHANGES_MAX: usize = 1_000_000;
 pub const REVOKE_MS_MAX: u64 = 5_000;
 /// How long before a token ends a new one is asked for, in milliseconds. (ACCESS-16)
 pub const TOKEN_REFRESH_MS: u64 = 60_000;
+/// Changes of other authors that a client holds. (PEER-11)
+pub const HELD_CHANGES_MAX: usize = 1_000_000;
+/// Links of one client. (PEER-21)
+pub const LINKS_MAX: usize = 64;
 /// Replicas that one space binds.
 pub const SPACE_REPLICAS_MAX: usize = 65_536;
 /// What a pushed change may need beyond its literal form.

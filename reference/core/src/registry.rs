@@ -120,6 +120,8 @@ codes! {
     SKIPPED = 39, "skipped", Never;
     /// The space holds no more. (ACCESS-10)
     QUOTA = 40, "quota", Never;
+    /// (IDENT-26)
+    NEEDS = 41, "needs", Change;
 }
 
 impl Code {
@@ -188,8 +190,8 @@ impl Profiles {
     pub const CONDITIONS: Self = Self::one(4);
     /// The core and subscriptions to collections.
     pub const SUBSCRIBE: Self = Self::one(5);
-    /// The core and direct sync of two clients.
-    pub const PEER: Self = Self::one(6);
+    /// The core, the further rules, and direct sync of two clients, which needs changes whole. (PEER-22)
+    pub const PEER: Self = Self(1 | 1 << 1 | 1 << 6);
     /// The core and flow control by credit.
     pub const FLOW: Self = Self::one(9);
     /// The core and the renewal of tokens.
@@ -199,8 +201,15 @@ impl Profiles {
     /// The core and messages between replicas.
     pub const SIGNAL: Self = Self::one(12);
     /// All that this implementation offers and wants. (PROFILE-4)
-    pub const OFFERED: Self =
-        Self::RULES.and(Self::SUBSCRIBE).and(Self::PRESENCE).and(Self::ACCESS).and(Self::SIGNAL).and(Self::FLOW).and(Self::REPAIR);
+    pub const OFFERED: Self = Self::RULES
+        .and(Self::SUBSCRIBE)
+        .and(Self::PRESENCE)
+        .and(Self::ACCESS)
+        .and(Self::SIGNAL)
+        .and(Self::FLOW)
+        .and(Self::CONDITIONS)
+        .and(Self::PEER)
+        .and(Self::REPAIR);
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)

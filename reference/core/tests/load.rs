@@ -128,7 +128,7 @@ fn history(talk: &mut Talk) -> History {
     opened.expect("the space opens")
 }
 
-/// While a hundred thousand changes flow, a thousand readers that are elsewhere and one that does not read are kept
+/// While a hundred thousand changes flow, a thousand readers of another collection and one that does not read are kept
 /// nothing for; whoever reads in the end has it all. (SYNC-17)
 #[test]
 fn readers_that_do_not_read_are_kept_nothing_for() {
@@ -136,7 +136,9 @@ fn readers_that_do_not_read_are_kept_nothing_for() {
     const RECORDS: u64 = 500;
     let mut talk = Talk::new(Counted::default());
     for reader in 1..=IDLE {
-        talk.open(ConnId(reader), "s", reader, None);
+        talk.subscribe(ConnId(reader), "s", reader, None, Some(vec!["elsewhere".into()]));
+        talk.hear(ConnId(reader));
+        talk.sent.clear();
     }
     let (slow, writer) = (ConnId(IDLE + 1), ConnId(IDLE + 2));
     talk.open(slow, "s", slow.0, None);
@@ -149,8 +151,14 @@ fn readers_that_do_not_read_are_kept_nothing_for() {
         if first % 10_000 == 0 {
             let most = (1..=slow.0).map(|id| talk.server.queued_bytes(ConnId(id))).max();
             assert_eq!(most, Some(0), "after {first} changes");
+            for reader in 1..=IDLE {
+                let heard = talk.hear(ConnId(reader));
+                assert!(heard.iter().all(|message| !matches!(message, Message::Change(_) | Message::Void(_))), "{heard:?}");
+            }
         }
     }
+    let most = (1..=IDLE).filter_map(|reader| talk.sent.get(&ConnId(reader))).max();
+    assert!(most.is_none_or(|bytes| *bytes < 2_000), "{most:?} bytes for a reader of another collection");
     talk.sent.clear();
     talk.at(NOW.mono_ms + 1_000);
     let heard = talk.hear(slow);

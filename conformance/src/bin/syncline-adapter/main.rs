@@ -54,7 +54,9 @@ impl Adapter {
         let now = command["now"].as_u64().ok_or("`now` is missing")?;
         let name = command["peer"].as_str().unwrap_or("").to_owned();
         match command["verb"].as_str().unwrap_or("") {
-            "hello" => Ok(json!({"version": 1, "name": "syncline", "profiles": Profiles::OFFERED.names(), "roles": ["server", "client"]})),
+            "hello" => {
+                Ok(json!({"version": 1, "name": "syncline", "profiles": Profiles::OFFERED.names(), "roles": ["server", "client", "peer"]}))
+            }
             "bye" => Ok(json!({})),
             "vectors" => vectors::answer(command),
             "open" => {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use syncline::change::RecordName;
-use syncline::client::{self, Client, ClientConfig, Event, Wiped, WriteError};
+use syncline::client::{self, Client, ClientConfig, Event, Guard, Wiped, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
+use syncline::peer::LinkId;
 use syncline::registry::Profiles;
 use syncline::server::{self, Access, ConnId, Quota, Retention, Server, ServerConfig};
 use syncline::store::{MemoryStore, Store, StoreError, Transact};
@@ -45,7 +46,7 @@ impl Setup {
 
 enum Core {
     Server { server: Box<Server>, conns: BTreeMap<String, ConnId> },
-    Client { client: Box<Client>, conn: Option<String>, wake: Option<u64> },
+    Client { client: Box<Client>, conn: Option<String>, links: BTreeMap<String, LinkId>, wake: Option<u64> },
 }
 
 /// The commit at which a peer dies.
@@ -127,6 +128,14 @@ impl Peer {
                 Ok(json!({}))
             }
             _ if self.dead => Ok(json!({})),
+            "link" => {
+                let conn = command["conn"].as_str().ok_or("`conn` is missing")?.to_owned();
+                let Core::Client { links, .. } = &mut self.core else { return Err("a server has no peer links".to_owned()) };
+                let id = LinkId(links.values().map(|id| id.0 + 1).max().unwrap_or(1).max(now));
+                links.insert(conn, id);
+                self.tell(now, client::Input::Linked(id, command["dials"] == true), lines)?;
+                Ok(json!({}))
+            }
             "connect" | "frame" | "hangup" => {
                 let conn = command["conn"].as_str().ok_or("`conn` is missing")?.to_owned();
                 let frame = unhex(command["frame"].as_str().unwrap_or(""))?;
@@ -155,8 +164,10 @@ impl Peer {
                 };
                 self.serve(now, input, lines)
             }
-            Core::Client { conn: current, .. } => {
+            Core::Client { conn: current, links, .. } => {
                 let input = match verb {
+                    "frame" if links.contains_key(conn) => client::Input::LinkFrame(links[conn], frame),
+                    "hangup" if links.contains_key(conn) => client::Input::Unlinked(links.remove(conn).ok_or("no such link")?),
                     "connect" => {
                         *current = Some(conn.to_owned());
                         client::Input::Connected
@@ -184,7 +195,7 @@ impl Peer {
                     Ok(rows) => rows,
                     Err(refused) => return Ok(json!({"refused": refused})),
                 };
-                let written = client.write(at, &mut self.store, &rows);
+                let written = client.write_if(at, &mut self.store, &rows, &guards(&command["if"])?);
                 return self.written(written, now, lines);
             }
             "signal" => {
@@ -387,7 +398,7 @@ impl Peer {
     }
 
     fn drain(&mut self, _now: u64, lines: &mut Vec<Value>) {
-        let Core::Client { client, conn, wake } = &mut self.core else { return };
+        let Core::Client { client, conn, links, wake } = &mut self.core else { return };
         while let Some(output) = client.poll() {
             let name = conn.clone().unwrap_or_default();
             match output {
@@ -396,6 +407,15 @@ impl Peer {
                 client::Output::Close => {
                     *conn = None;
                     lines.push(json!({"peer": self.name, "conn": name, "close": true}));
+                }
+                client::Output::LinkSend(id, frame) => {
+                    let conn = links.iter().find(|(_, known)| **known == id).map(|(conn, _)| conn);
+                    lines.push(json!({"peer": self.name, "conn": conn, "frame": hex(&frame)}));
+                }
+                client::Output::Unlink(id) => {
+                    let conn = links.iter().find(|(_, known)| **known == id).map(|(conn, _)| conn.clone()).unwrap_or_default();
+                    links.remove(&conn);
+                    lines.push(json!({"peer": self.name, "conn": conn, "close": true}));
                 }
                 client::Output::Event(event) => lines.push(told_event(&self.name, &event)),
                 client::Output::WakeAt(at) => *wake = Some(at),
@@ -420,9 +440,22 @@ fn core(setup: &Setup, opened: u64, store: &mut MemoryStore, now: Now) -> Result
             };
             let client = Client::load(config, store, entropy, now).map_err(told)?;
             store.commit().map_err(told)?;
-            Core::Client { client: Box::new(client), conn: None, wake: None }
+            Core::Client { client: Box::new(client), conn: None, links: BTreeMap::new(), wake: None }
         }
     })
+}
+
+/// What must still be as it shows where the server takes a write.
+fn guards(listed: &Value) -> Result<Vec<Guard>, String> {
+    let guard = |guard: &Value| {
+        let part = |at: usize| guard["record"][at].as_str().map(str::to_owned).ok_or("a guard names a record");
+        let record = RecordName { collection: part(0)?, id: part(1)? };
+        Ok(match guard["field"].as_str() {
+            Some(field) => Guard::Field(record, field.to_owned()),
+            None => Guard::Record(record),
+        })
+    };
+    listed.as_array().into_iter().flatten().map(guard).collect()
 }
 
 fn status(client: &Client, store: &MemoryStore) -> Answer {
@@ -435,6 +468,8 @@ fn status(client: &Client, store: &MemoryStore) -> Answer {
         "history": status.cursor.as_ref().map(|cursor| hex(&cursor.history.0)),
         "pending": status.pending,
         "collections": client.subscription(),
+        "held": status.held,
+        "links": status.links,
         "rejected": status.rejected,
         "may_write": status.may_write,
         "fingerprint": hex(&status.fingerprint),
@@ -452,6 +487,7 @@ fn told_event(peer: &str, event: &Event) -> Value {
         Event::Reset { reason } => json!({"event": "reset", "reason": reason}),
         Event::Refused { code, .. } => json!({"event": "refused", "code": code.0, "class": code.class().code()}),
         Event::Signal { from, payload } => json!({"event": "signal", "from": hex(&from.0), "payload": {"$bytes": hex(payload)}}),
+        Event::LinkRefused { code, .. } => json!({"event": "link-refused", "code": code.0}),
         Event::Disconnected => json!({"event": "disconnected"}),
         Event::Rights { write } => json!({"event": "rights", "write": write}),
         Event::TokenWanted => json!({"event": "token-wanted"}),

@@ -59,6 +59,9 @@ pub enum Command {
         record: RecordName,
         #[arg(value_name = "FIELD=VALUE", value_parser = assignment)]
         fields: Vec<(String, String)>,
+        /// Have the server reject it unless the record and these fields are still as they show now
+        #[arg(long)]
+        if_unchanged: bool,
     },
     /// Take fields away from a record
     Unset {
@@ -128,6 +131,16 @@ pub enum Command {
     },
     /// Show the records of a collection, or all
     List { collection: Option<String> },
+    /// Sync these collections only, from the next `sync` or `watch` on, or show which are synced
+    ///
+    /// The records of a collection that is no longer synced are gone from here at once; they are not deleted, and changes to
+    /// them that wait for the server are still sent.
+    Subscribe {
+        collections: Vec<String>,
+        /// Sync all collections of the space again
+        #[arg(long, conflicts_with = "collections")]
+        all: bool,
+    },
     /// Stay in sync and show each change until Ctrl-C
     Watch {
         collection: Option<String>,

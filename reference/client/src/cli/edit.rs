@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use syncline::change::RecordName;
-use syncline::client::{Wiped, Write};
+use syncline::client::{Guard, Wiped, Write};
 use syncline::value::Value;
 use syncline_client::Local;
 use syncline_client::json::{self, JsonError};
+use syncline_client::text::plain;
 
 use super::args::Global;
 use super::output::{counted, line, title};
 use super::{Failure, failed, open, store_path};
 
-pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -> Result<(), Failure> {
+pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>, if_unchanged: bool) -> Result<(), Failure> {
     let mut values = BTreeMap::new();
     for (field, text) in fields {
         let value =
@@ -24,7 +25,12 @@ pub fn put(global: &Global, record: RecordName, fields: Vec<(String, String)>) -
     }
     let mut local = open(global)?;
     let RecordName { collection, id } = record.clone();
-    let seq = local.write(&[Write::Put { collection, id, fields: values.into_iter().collect() }])?;
+    let mut guards = Vec::new();
+    if if_unchanged {
+        guards.push(Guard::Record(record.clone()));
+        guards.extend(values.keys().map(|field| Guard::Field(record.clone(), field.clone())));
+    }
+    let seq = local.write_if(&[Write::Put { collection, id, fields: values.into_iter().collect() }], &guards)?;
     report(global, &local, seq, "saved", &[record])
 }
 
@@ -108,4 +114,20 @@ pub fn report(global: &Global, local: &Local, seq: u64, done: &str, records: &[R
     }
     let names: Vec<String> = records.iter().map(title).collect();
     line(&format!("{done} {}; {} to sync", names.join(" "), counted(pending, "change")))
+}
+
+/// Names the collections to sync, or shows them.
+pub fn subscribe(global: &Global, collections: &[String], all: bool) -> Result<(), Failure> {
+    let mut local = open(global)?;
+    if all || !collections.is_empty() {
+        local.subscribe((!all).then_some(collections))?;
+    }
+    let names = local.subscription();
+    if global.json {
+        return line(&json!({ "collections": names }).to_string());
+    }
+    match names {
+        None => line("all collections are synced"),
+        Some(names) => line(&format!("synced: {}", plain(&names.iter().cloned().collect::<Vec<_>>().join(", ")))),
+    }
 }

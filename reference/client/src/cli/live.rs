@@ -74,6 +74,7 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
                 | Event::Signal { .. }
                 | Event::Presence(_)
                 | Event::Left(_)
+                | Event::LinkRefused { .. }
                 | Event::Disconnected => {}
             },
         }
@@ -92,6 +93,7 @@ fn told(event: &Event) -> String {
         Event::Mismatch => "the server's fingerprint still differs after a fresh start; please report this".into(),
         Event::Reset { reason } => format!("the server sends everything again (reset {reason})"),
         Event::Refused { code, text } => format!("the server refused: {} ({text})", code.name()),
+        Event::LinkRefused { code, text, .. } => format!("the other client ended the link: {} ({text})", code.name()),
         Event::Signal { from, payload } => format!("{from} sent a signal of {}", counted(payload.len() as u64, "byte")),
         Event::Disconnected => "the connection ended".into(),
         Event::Rights { write: true } => "the token allows writing again".into(),

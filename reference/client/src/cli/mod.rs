@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
 
 fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Put { record, fields } => edit::put(global, record, fields),
+        Command::Put { record, fields, if_unchanged } => edit::put(global, record, fields, if_unchanged),
         Command::Unset { record, fields } => edit::unset(global, &record, fields),
         Command::Add { record, field, amount } => columns::column(global, record, field, Edit::Add(amount)),
         Command::Offer { record, field, value, least } => columns::offer(global, record, field, &value, least),
@@ -73,6 +73,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Export { collection } => read::export(global, collection.as_deref()),
         Command::Rejected { dismiss } => read::rejected(global, dismiss),
         Command::Import { file, collection, id } => import::import(global, file.as_deref(), collection.zip(id)),
+        Command::Subscribe { collections, all } => edit::subscribe(global, &collections, all),
         Command::Watch { collection, presence } => live::watch(global, collection, presence),
         Command::Sync { timeout } => live::sync(global, timeout),
         Command::Logout { force } => edit::logout(global, force),

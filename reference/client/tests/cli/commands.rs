@@ -280,3 +280,41 @@ fn further_rules_are_written_and_shown() {
     assert_eq!(replica.ok(&["list"]), listed);
     replica.fails(1, &["add", "todos/t1", "votes", "0"]);
 }
+
+#[test]
+fn what_is_not_subscribed_is_not_here() {
+    let [home, a, b] = [(); 3].map(|()| Replica::new());
+    let server = Server::start(&home.path(""), &[]);
+    a.ok(&["put", "todos/t1", "title=Milk"]);
+    a.ok(&["put", "lists/l1", "title=Home"]);
+    a.sync(&server);
+    assert_eq!(b.json(&["subscribe"]), json!({ "collections": null }));
+    assert_eq!(b.json(&["subscribe", "todos"]), json!({ "collections": ["todos"] }));
+    b.sync(&server);
+    assert_eq!(b.ok(&["list", "--json"]).lines().count(), 1);
+    assert!(b.fails(1, &["put", "lists/l1", "title=Mine"]).contains("not subscribed"));
+    b.ok(&["subscribe", "lists"]);
+    assert_eq!(b.ok(&["list", "--json"]), "");
+    b.sync(&server);
+    assert_eq!(b.json(&["get", "lists/l1"])["fields"]["title"], "Home");
+    b.ok(&["subscribe", "--all"]);
+    b.sync(&server);
+    assert_eq!(b.ok(&["export"]), a.ok(&["export"]));
+}
+
+// COND-1, COND-6
+#[test]
+fn of_two_who_take_one_seat_one_is_told() {
+    let (home, ann, bob) = (Replica::new(), Replica::new(), Replica::new());
+    let server = Server::start(&home.path("data"), &[]);
+    ann.ok(&["put", "seats/4a", "by=ann", "--if-unchanged"]);
+    bob.ok(&["put", "seats/4a", "by=bob", "--if-unchanged"]);
+    ann.sync(&server);
+    bob.sync(&server);
+    assert!(bob.ok(&["rejected"]).contains("condition"), "{}", bob.ok(&["rejected"]));
+    assert_eq!(bob.ok(&["get", "seats/4a"]), "seats/4a\n  by = \"ann\"\n");
+    bob.ok(&["put", "seats/4a", "by=bob", "--if-unchanged"]);
+    bob.sync(&server);
+    ann.sync(&server);
+    assert_eq!(ann.ok(&["get", "seats/4a"]), "seats/4a\n  by = \"bob\"\n");
+}

@@ -1,5 +1,6 @@
 //! What a replica writes: changes, their rows and ops, in pushed and in literal form. Spec 2 and 6.
 
+mod map;
 mod op;
 
 use crate::clock::{History, Reading, Replica};
@@ -7,6 +8,8 @@ use crate::codec::{CodecError, Fault, Major, Reader, Writer};
 use crate::hash::{ChangeHash, Link, sha256};
 use crate::limits::{COLLECTION_NAME_BYTES_MAX, INT_MAX, RECORD_ID_BYTES_MAX};
 
+pub use map::{CONDITIONS_KEY, Condition, NEEDS_KEY};
+use map::{ORIGIN_KEY, read_map};
 pub(crate) use op::Form;
 pub use op::{Entry, Op, Payload};
 use op::{read_op, write_op};
@@ -53,7 +56,7 @@ pub struct Change {
     pub rows: Vec<Row>,
     /// Where it was first minted, if elsewhere.
     pub origin: Option<Origin>,
-    /// Keys of the change map that are not known here, ascending, as encodings. (FRAME-7)
+    /// The other keys of the change map, ascending, as their encodings: the same everywhere. (FRAME-7)
     pub extra: Vec<(u64, Vec<u8>)>,
 }
 
@@ -132,7 +135,7 @@ impl Change {
             }
             rows.push(Row { record, life, ops });
         }
-        let (origin, extra) = read_map(&mut r)?;
+        let (origin, extra) = read_map(&mut r, seq)?;
         r.end()?;
         Ok(Self { seq, reading, rows, origin, extra })
     }
@@ -192,7 +195,7 @@ impl Change {
         let mut largest = 0;
         for item in 0..items {
             if item > 0 && item + 1 == items && r.peek()? == Major::Map {
-                (change.origin, change.extra) = read_map(r)?;
+                (change.origin, change.extra) = read_map(r, seq)?;
                 if !change.has_map() {
                     return r.fault(Fault::Schema("no empty change map"));
                 }
@@ -246,9 +249,6 @@ impl Pushed {
         Ok(Self::Change { change, bytes: r.position() - start, value_bytes_max })
     }
 }
-
-/// The key of the origin in a change map.
-const ORIGIN_KEY: u64 = 0;
 
 /// Writes a row; life 1 is left out.
 pub(crate) fn write_row(w: &mut Writer, row: &Row, base_ms: u64) {
@@ -324,31 +324,6 @@ pub(crate) fn read_name(r: &mut Reader, bytes_max: usize) -> Result<String, Code
         return Err(CodecError { at, fault: Fault::Schema("a name within its limit") });
     }
     Ok(name.to_owned())
-}
-
-/// A change map: the origin, and what is not known here.
-type ChangeMap = (Option<Origin>, Vec<(u64, Vec<u8>)>);
-
-fn read_map(r: &mut Reader) -> Result<ChangeMap, CodecError> {
-    let pairs = r.map()?;
-    let mut origin = None;
-    let mut extra: Vec<(u64, Vec<u8>)> = Vec::new();
-    for _ in 0..pairs {
-        let at = r.position();
-        let key = r.uint()?;
-        let before = extra.last().map(|(key, _)| *key).or(origin.as_ref().map(|_| ORIGIN_KEY));
-        if before.is_some_and(|before| before >= key) {
-            return Err(CodecError { at, fault: Fault::KeyOrder });
-        }
-        if key == ORIGIN_KEY {
-            expect_items(r, 3..=3)?;
-            let replica = Replica(read_fixed(r, "a replica of 16 bytes")?);
-            origin = Some(Origin { replica, seq: read_seq(r)?, link: Link(read_fixed(r, "a link of 16 bytes")?) });
-        } else {
-            extra.push((key, r.skip_item()?.to_vec()));
-        }
-    }
-    Ok((origin, extra))
 }
 
 /// A seq: 1 or more.

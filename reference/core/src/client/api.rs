@@ -2,6 +2,7 @@
 
 use crate::change::{Cursor, RecordName};
 use crate::clock::Replica;
+use crate::peer::LinkId;
 use crate::registry::{Code, Profiles};
 
 /// What the application sets.
@@ -32,6 +33,12 @@ pub enum Input<'a> {
     HungUp,
     /// Time passed.
     Tick,
+    /// Bytes flow between this client and another; it dialled or was dialled.
+    Linked(LinkId, bool),
+    /// A frame arrived on a link.
+    LinkFrame(LinkId, &'a [u8]),
+    /// A link ended.
+    Unlinked(LinkId),
 }
 
 /// What the shell is to do.
@@ -43,6 +50,10 @@ pub enum Output {
     Send(Vec<u8>),
     /// Close the connection; no `HungUp` is owed for it.
     Close,
+    /// Send a frame on a link.
+    LinkSend(LinkId, Vec<u8>),
+    /// End a link; no `Unlinked` is owed for it.
+    Unlink(LinkId),
     /// Tell the application.
     Event(Event),
     /// Call with `Tick` at this monotonic time, in milliseconds. The latest one counts.
@@ -89,6 +100,15 @@ pub enum Event {
         /// What.
         payload: Vec<u8>,
     },
+    /// The other side of a link ended it.
+    LinkRefused {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        code: Code,
+        /// For people.
+        text: String,
+    },
     /// The connection is gone; another attempt follows.
     Disconnected,
     /// The token allows writing from now on, or no more; what is written meanwhile waits. (ACCESS-12)
@@ -119,6 +139,10 @@ pub struct Status {
     pub head: Option<u64>,
     /// Changes without a verdict.
     pub pending: u64,
+    /// Changes of other authors without a verdict.
+    pub held: u64,
+    /// Links that both sides have spoken on.
+    pub links: u64,
     /// Rejections not dismissed.
     pub rejected: u64,
     /// The fingerprint of base.

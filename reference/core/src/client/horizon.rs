@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Client, Event, outbox};
+use super::{Client, Event};
 use crate::change::RecordName;
 use crate::codec::{Reader, Writer};
 use crate::limits::HORIZON_STEP_CELLS;
@@ -57,10 +57,10 @@ impl Client {
         if !self.is_behind_horizon(store)? {
             return Ok(edits);
         }
-        for (seq, change) in self.outbox.unsettled() {
+        for change in self.outbox.unsettled() {
             for row in &change.rows {
                 if self.base.life(store, &row.record)?.life >= row.life {
-                    edits.push((seq, row.record.clone(), row.life));
+                    edits.push((change.seq, row.record.clone(), row.life));
                 }
             }
         }
@@ -78,7 +78,6 @@ impl Client {
         }
         for seq in stale {
             let Some(change) = self.outbox.set_aside(store, seq, Code::STALE)? else { continue };
-            outbox::keep_rejection(store, self.outbox.identity.replica, Code::STALE, &change)?;
             self.event(Event::Changed(change.rows.iter().map(|row| row.record.clone()).collect()));
             self.event(Event::Rejected { seq, code: Code::STALE });
         }

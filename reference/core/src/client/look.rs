@@ -16,16 +16,14 @@ impl Client {
         if !self.subscription.covers(&record.collection) {
             return Ok(None);
         }
-        let mut state = self.base.record(store, record)?;
-        self.outbox.overlay(record, &mut state);
-        Ok(state.view())
+        Ok(self.overlaid(store, record)?.view())
     }
 
     /// Every record that shows, those of one collection where given, in order.
     pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, View)>, StoreError> {
         let mut names: BTreeSet<RecordName> = self.base.records(store, collection)?.into_iter().collect();
         let wanted = |name: &&RecordName| collection.is_none_or(|collection| name.collection == collection);
-        names.extend(self.outbox.touched().filter(wanted).cloned());
+        names.extend(self.outbox.touched().chain(self.held.touched()).filter(wanted).cloned());
         let mut shown = Vec::new();
         for name in names {
             if let Some(view) = self.record(store, &name)? {
@@ -44,6 +42,8 @@ impl Client {
             cursor: self.outbox.identity.cursor.clone(),
             head: self.head,
             pending: self.outbox.pending_count(),
+            held: self.held.count(),
+            links: self.links.values().filter(|link| link.is_ready()).count() as u64,
             rejected: outbox::rejections(store)?.len() as u64,
             fingerprint: self.base.fingerprint(store, self.agreed.has(Profiles::RULES))?.wire(),
             may_write: self.may_write(),

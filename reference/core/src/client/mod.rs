@@ -11,23 +11,31 @@
 
 mod access;
 mod api;
+mod dependents;
 mod edit;
 mod flow;
+mod fork;
 mod horizon;
+mod links;
 mod look;
 mod outbox;
+mod overlay;
 mod presence;
+mod relay;
 mod repair;
 mod session;
 mod staging;
 mod subscription;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
 use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame};
+use crate::peer::LinkId;
+use crate::peer::held::Held;
+use crate::peer::link::Link;
 use crate::registry::{Class, Code, Profiles};
 use crate::space::Space;
 use crate::store::{Store, StoreError};
@@ -41,6 +49,7 @@ use subscription::Subscription;
 
 pub use access::Wiped;
 pub use api::{ClientConfig, Event, Input, Output, Status};
+pub use dependents::Guard;
 pub use edit::Edit;
 pub use outbox::Rejection;
 pub use write::{Refusal, Write, WriteError};
@@ -62,6 +71,12 @@ pub struct Client {
     entropy: Entropy,
     clock: Clock,
     outbox: Outbox,
+    held: Held,
+    /// What the other side of a link has to show, and is shown. (PEER-2)
+    link_token: Option<String>,
+    /// The own seqs without a verdict before a fresh id was taken.
+    old_numbers: Vec<u64>,
+    links: BTreeMap<LinkId, Link>,
     base: Space,
     /// What is kept of a catch-up under way; nothing of it is in base. (SYNC-13)
     staging: Option<Staging>,
@@ -108,7 +123,13 @@ impl Client {
     /// Where the store fails, is damaged, or holds another space.
     pub fn load(config: ClientConfig, store: &mut dyn Store, mut entropy: Entropy, now: Now) -> Result<Self, StoreError> {
         let outbox = Outbox::load(store, &config.space, &mut entropy)?;
+        let held = Held::load(store, &config.space, outbox.identity.cursor.is_none())?;
+        held.save_ground(store)?;
         Ok(Self {
+            held,
+            link_token: None,
+            old_numbers: Vec::new(),
+            links: BTreeMap::new(),
             clock: Clock::new(outbox.identity.reading, outbox.identity.offset_ms),
             base: outbox::base(),
             staging: Staging::load(store)?,
@@ -148,8 +169,16 @@ impl Client {
             Input::Connected => self.connected(now),
             Input::Frame(bytes) => self.frame(now, store, bytes)?,
             Input::HungUp => self.hung_up(now, 0),
-            Input::Tick => self.tick(now, store)?,
+            Input::Tick => {
+                self.tick_links(now);
+                self.tick(now, store)?;
+            }
+            Input::Linked(id, dials) => self.linked(now, id, dials),
+            Input::LinkFrame(id, bytes) => self.link_frame(now, store, id, bytes)?,
+            Input::Unlinked(id) => drop(self.links.remove(&id)),
         }
+        self.push_all(now, store)?;
+        self.pump_links(now, store)?;
         self.tell_in_sync();
         self.wake();
         Ok(())
@@ -200,6 +229,7 @@ impl Client {
             && self.staging.is_none()
             && !self.subscription.joins()
             && self.outbox.is_settled()
+            && self.held.count() == 0
             && self.verified.is_some()
             && self.verified == position
     }
@@ -322,6 +352,7 @@ impl Client {
                 self.welcome(now, store, sent, &welcome)
             }
             (_, 0, Message::Error(error)) => {
+                self.doubt(store, &error)?;
                 self.refused(now, &error);
                 Ok(())
             }
@@ -396,6 +427,7 @@ impl Client {
             self.open(now, store)?;
             return Ok(());
         }
+        self.doubt(store, error)?;
         self.refused(now, error);
         Ok(())
     }
@@ -438,8 +470,7 @@ impl Client {
 
     fn wake(&mut self) {
         let at = match &self.state {
-            State::Idle => return,
-            State::Connecting => u64::MAX,
+            State::Idle | State::Connecting => u64::MAX,
             State::Waiting { until_ms } => *until_ms,
             State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
             State::AwaitOpened { .. } | State::Streaming(_) => {
@@ -449,7 +480,8 @@ impl Client {
             }
         };
         // ACCESS-16
-        let at = self.access.refresh_ms().map_or(at, |due| due.min(at));
+        let refresh_ms = self.access.refresh_ms().filter(|_| !matches!(self.state, State::Idle));
+        let at = refresh_ms.into_iter().chain(self.links_wake_ms()).fold(at, u64::min);
         if at < u64::MAX {
             self.outputs.push_back(Output::WakeAt(at));
         }

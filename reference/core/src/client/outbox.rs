@@ -1,6 +1,6 @@
 //! A client's own changes: the chain, the overlay and what is retained. Spec 2 and 6.
 //!
-//! Keys: `m` the identity, `p` seq an own change with its verdict, `x` number a rejection the application has not dismissed.
+//! Keys: `m` the identity, `w` there while one change at a time is pushed, `p` seq an own change with its verdict, `x` number a rejection the application has not dismissed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::entropy::Entropy;
 use crate::hash::{Link, start_link};
 use crate::limits;
 use crate::registry::Code;
-use crate::space::{Minted, RecordState, Space, after_prefix};
+use crate::space::{Space, after_prefix};
 use crate::store::{Store, StoreError};
 
 /// Who the store is, how far its chain goes, and what of it is settled.
@@ -69,6 +69,8 @@ pub(super) struct Outbox {
     pub identity: Identity,
     pending: BTreeMap<u64, Pending>,
     touched: BTreeMap<RecordName, BTreeSet<u64>>,
+    /// One change at a time is pushed, for one of them may be why the server ended a session. (IDENT-28)
+    careful: bool,
 }
 
 impl Outbox {
@@ -81,7 +83,7 @@ impl Outbox {
         if identity.space != space {
             return Err(StoreError(format!("this store holds the space {:?}, not {space:?}", identity.space)));
         }
-        let mut outbox = Self { identity, pending: BTreeMap::new(), touched: BTreeMap::new() };
+        let mut outbox = Self { identity, pending: BTreeMap::new(), touched: BTreeMap::new(), careful: store.get(CAREFUL_KEY)?.is_some() };
         for (seq, kept) in outbox.kept_after(store, outbox.identity.settled.0)? {
             outbox.hold(seq, Pending { change: kept.change, link: kept.link, bytes: kept.bytes, rejected: skipped_as(kept.verdict) });
         }
@@ -117,20 +119,6 @@ impl Outbox {
         self.pending.values().filter(|pending| pending.rejected.is_none()).count() as u64
     }
 
-    /// The unsettled changes by their seq, without those that only a skip is offered for.
-    pub fn unsettled(&self) -> impl Iterator<Item = (u64, &Change)> {
-        let unsettled = self.pending.iter().filter(|(_, pending)| pending.rejected.is_none());
-        unsettled.map(|(seq, pending)| (*seq, &pending.change))
-    }
-
-    /// Takes a change for rejected before it is offered: a skip is offered in its place. (HORIZON-12, IDENT-20)
-    pub fn set_aside(&mut self, store: &mut dyn Store, seq: u64, code: Code) -> Result<Option<Change>, StoreError> {
-        let Some(pending) = self.pending.get_mut(&seq).filter(|pending| pending.rejected.is_none()) else { return Ok(None) };
-        pending.rejected = Some(code);
-        put_kept(store, seq, Some((code, 0)), pending.link, &pending.change)?;
-        Ok(Some(pending.change.clone()))
-    }
-
     /// Whether nothing waits for a verdict, skips included.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
@@ -151,14 +139,20 @@ impl Outbox {
         Some((item, pending.bytes))
     }
 
-    /// Lays the overlay over a record of base. (MODEL-11)
-    pub fn overlay(&self, record: &RecordName, state: &mut RecordState) {
-        for seq in self.touched.get(record).into_iter().flatten() {
-            let Some(pending) = self.pending.get(seq).filter(|pending| pending.rejected.is_none()) else { continue };
-            for row in pending.change.rows.iter().filter(|row| row.record == *record) {
-                state.apply(&Minted::unconfirmed(self.identity.replica, &pending.change), row);
-            }
-        }
+    /// The own changes without a verdict that touch a record, in the order of seq.
+    pub fn touching(&self, record: &RecordName) -> impl Iterator<Item = &Pending> {
+        let pending = self.touched.get(record).into_iter().flatten().filter_map(|seq| self.pending.get(seq));
+        pending.filter(|pending| pending.rejected.is_none())
+    }
+
+    /// The own changes without a verdict behind a seq, and their links.
+    pub fn pending_after(&self, seq: u64) -> impl Iterator<Item = (u64, Link)> {
+        self.pending.range(seq + 1..).map(|(seq, pending)| (*seq, pending.link))
+    }
+
+    /// The own seqs that a fresh id would mint again.
+    pub fn offered(&self) -> Vec<u64> {
+        self.pending.iter().filter(|(_, pending)| pending.rejected.is_none()).map(|(seq, _)| *seq).collect()
     }
 
     /// The records that the overlay touches.
@@ -185,6 +179,7 @@ impl Outbox {
     pub fn settle(&mut self, store: &mut dyn Store, code: Code, position: u64) -> Result<Option<Pending>, StoreError> {
         let seq = self.identity.settled.0 + 1;
         let Some(pending) = self.release(seq) else { return Ok(None) };
+        self.set_careful(store, false)?;
         self.identity.settled = (seq, pending.link);
         put_kept(store, seq, Some((code, position)), pending.link, &pending.change)?;
         if let Some(old) = seq.checked_sub(limits::RETAINED_CHANGES_MIN as u64) {
@@ -221,13 +216,14 @@ impl Outbox {
     }
 
     /// Takes a fresh replica id and mints again what is unsettled, and with `retained` also what was accepted and is
-    /// still kept. Returns how many changes in between could not be offered. (IDENT-12 to IDENT-14, IDENT-19)
-    pub fn remint(&mut self, store: &mut dyn Store, entropy: &mut Entropy, retained_after: Option<u64>) -> Result<u64, StoreError> {
+    /// still kept. (IDENT-12 to IDENT-14, IDENT-19)
+    pub fn remint(&mut self, store: &mut dyn Store, entropy: &mut Entropy, retained_after: Option<u64>) -> Result<Reminted, StoreError> {
         let settled = self.identity.settled.0;
         let from = retained_after.unwrap_or(settled);
         let kept = self.kept_after(store, from)?;
         let found = kept.iter().filter(|(seq, _)| *seq <= settled).count() as u64;
-        let lost = settled.saturating_sub(from) - found;
+        let mut reminted = Reminted { lost: settled.saturating_sub(from) - found, orphans: Vec::new() };
+        let mut names = Renamed::new(&self.kept_after(store, 0)?);
         let (space, old) = (self.identity.space.clone(), self.identity.replica);
         let all = vec![b'p'];
         store.delete_range(&all, &after_prefix(&all))?;
@@ -237,14 +233,76 @@ impl Outbox {
         let start = start_link(&space, replica);
         self.identity = Identity { replica, last: (0, start), settled: (0, start), ..self.identity.clone() };
         for (seq, kept) in kept {
-            if skipped_as(kept.verdict).is_none() {
-                let origin = kept.change.origin.clone().unwrap_or(Origin { replica: old, seq, link: kept.link });
-                let change = Change { seq: self.identity.last.0 + 1, origin: Some(origin), ..kept.change };
-                self.mint(store, change)?;
+            if skipped_as(kept.verdict).is_some() {
+                continue;
             }
+            let Some(needs) = names.of(&kept.change.needs()) else {
+                // IDENT-27: what it stood on is gone.
+                keep_rejection(store, old, Code::NEEDS, &kept.change)?;
+                names.reject(seq);
+                reminted.orphans.push(seq);
+                continue;
+            };
+            let origin = kept.change.origin.clone().unwrap_or(Origin { replica: old, seq, link: kept.link });
+            let mut change = Change { seq: self.identity.last.0 + 1, origin: Some(origin), ..kept.change };
+            change.set_needs(&needs);
+            names.rename(seq, self.mint(store, change)?);
         }
         self.save(store)?;
-        Ok(lost)
+        Ok(reminted)
+    }
+
+    /// Whether one change at a time is pushed. (IDENT-28)
+    pub fn is_careful(&self) -> bool {
+        self.careful
+    }
+
+    /// Sets whether one change at a time is pushed, durably.
+    pub fn set_careful(&mut self, store: &mut dyn Store, careful: bool) -> Result<(), StoreError> {
+        match (std::mem::replace(&mut self.careful, careful), careful) {
+            (false, true) => store.put(CAREFUL_KEY, &[]),
+            (true, false) => store.delete(CAREFUL_KEY),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a change out of the view without a verdict of the server; it is offered as a skip. (IDENT-29)
+    pub fn set_aside(&mut self, store: &mut dyn Store, seq: u64, code: Code) -> Result<Option<Change>, StoreError> {
+        let Some(pending) = self.pending.get_mut(&seq) else { return Ok(None) };
+        pending.rejected = Some(code);
+        put_kept(store, seq, Some((code, 0)), pending.link, &pending.change)?;
+        keep_rejection(store, self.identity.replica, code, &pending.change)?;
+        Ok(Some(pending.change.clone()))
+    }
+
+    /// The changes without a verdict, in the order of their seqs; those set aside are not among them.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Change> {
+        self.pending.values().filter(|pending| pending.rejected.is_none()).map(|pending| &pending.change)
+    }
+
+    /// The first change without a verdict that raised the record to this life. (IDENT-25)
+    pub fn raised_by(&self, record: &RecordName, life: u64) -> Option<u64> {
+        let mut seqs = self.touched.get(record)?.iter().copied();
+        seqs.find(|seq| {
+            let pending = self.pending.get(seq).filter(|pending| pending.rejected.is_none());
+            pending.is_some_and(|pending| pending.change.rows.iter().any(|row| row.record == *record && row.life == life))
+        })
+    }
+
+    /// Under which seq an own change, or what it was replaced by, still waits for its verdict. (IDENT-27)
+    pub fn fate(&self, store: &dyn Store, seq: u64) -> Result<Fate, StoreError> {
+        if let Some(pending) = self.pending.get(&seq) {
+            return Ok(if pending.rejected.is_none() { Fate::Waits(seq) } else { Fate::Rejected });
+        }
+        let Some(bytes) = store.get(&kept_key(seq))? else { return Ok(Fate::Accepted) };
+        let kept = read_kept(&bytes).map_err(damaged)?;
+        if skipped_as(kept.verdict).is_none() {
+            return Ok(Fate::Accepted);
+        }
+        let first = kept.change.origin.unwrap_or(Origin { replica: self.identity.replica, seq, link: kept.link });
+        let later = self.kept_after(store, seq)?.into_iter();
+        let replacement = later.filter(|(_, kept)| kept.change.origin.as_ref() == Some(&first)).map(|(seq, _)| seq).last();
+        replacement.map_or(Ok(Fate::Rejected), |seq| self.fate(store, seq))
     }
 
     fn hold(&mut self, seq: u64, pending: Pending) {
@@ -274,6 +332,53 @@ impl Outbox {
     }
 }
 
+/// What became of an own change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It has its effect, under its own name or another.
+    Accepted,
+    /// It has no verdict yet, under this seq.
+    Waits(u64),
+    /// It has none and will have none.
+    Rejected,
+}
+
+/// What became of the changes that were minted again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reminted {
+    /// Changes that could not be offered. (IDENT-19)
+    pub lost: u64,
+    /// Changes that were rejected, for they need one that was. (IDENT-27)
+    pub orphans: Vec<u64>,
+}
+
+/// The names that own changes have after they were minted again.
+struct Renamed {
+    rejected: BTreeSet<u64>,
+    names: BTreeMap<u64, u64>,
+}
+
+impl Renamed {
+    fn new(kept: &[(u64, Kept)]) -> Self {
+        let rejected = kept.iter().filter(|(_, kept)| skipped_as(kept.verdict).is_some()).map(|(seq, _)| *seq);
+        Self { rejected: rejected.collect(), names: BTreeMap::new() }
+    }
+
+    fn rename(&mut self, old: u64, new: u64) {
+        self.names.insert(old, new);
+    }
+
+    fn reject(&mut self, old: u64) {
+        self.rejected.insert(old);
+    }
+
+    /// What a change needs by its new names; what is accepted needs no name. None where one was rejected.
+    fn of(&self, needs: &[u64]) -> Option<Vec<u64>> {
+        let alive = needs.iter().all(|seq| !self.rejected.contains(seq));
+        alive.then(|| needs.iter().filter_map(|seq| self.names.get(seq).copied()).collect())
+    }
+}
+
 /// Keeps a rejection for the application. (IDENT-22)
 pub(super) fn keep_rejection(store: &mut dyn Store, replica: Replica, code: Code, change: &Change) -> Result<(), StoreError> {
     let number = rejections(store)?.last().map_or(1, |last| last.number + 1);
@@ -300,6 +405,9 @@ pub(super) fn dismiss(store: &mut dyn Store, number: u64) -> Result<(), StoreErr
 pub(super) fn wipe(store: &mut dyn Store) -> Result<(), StoreError> {
     store.delete_range(&[], &[0xff])
 }
+
+/// The key under which stands that one change at a time is pushed. (IDENT-28)
+const CAREFUL_KEY: &[u8] = b"w";
 
 /// The client's base.
 pub(super) fn base() -> Space {

@@ -99,6 +99,11 @@ impl Client {
         self.outbox.save(store)
     }
 
+    /// Whether a mark ever differed, so that base was begun anew: repaired, where nothing should break.
+    pub(crate) fn was_repaired(&self) -> bool {
+        self.reset_ms.is_some() || self.repaired_ms.is_some()
+    }
+
     /// When the next automatic reset is allowed, where one was made.
     pub(super) fn reset_due_ms(&self) -> Option<u64> {
         self.reset_ms.map(|at| at + limits::RESET_INTERVAL_MS)

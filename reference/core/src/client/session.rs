@@ -11,6 +11,7 @@ use crate::clock::{History, Now};
 use crate::credit::Credit;
 use crate::limits;
 use crate::message::{Ack, Item, Message, Open, Opened, Outcome, PlacedChange, Push, Reject, States, cells_of, frame_of, message_bytes};
+use crate::peer::held::{Place, Settled};
 use crate::registry::{Code, Profiles, Reset};
 use crate::store::{Store, StoreError};
 
@@ -27,6 +28,8 @@ pub(super) struct Session {
     pub credit: Credit,
     /// The last seq pushed here.
     pushed: u64,
+    /// Up to where changes of others were relayed here. (PEER-16)
+    pub relayed: Place,
     /// Pushed changes without a verdict: seq and bytes.
     in_flight: VecDeque<(u64, usize)>,
     /// The cursor lay before the horizon, and base is not replaced yet: nothing is pushed. (HORIZON-12)
@@ -46,6 +49,31 @@ impl Session {
     /// The history of the opened log.
     pub fn history(&self) -> History {
         self.history
+    }
+
+    /// The seqs of the pushed changes without a verdict.
+    pub fn under_way(&self) -> impl Iterator<Item = u64> {
+        self.in_flight.iter().map(|(seq, _)| *seq)
+    }
+
+    /// Whether the chain differs from the server's.
+    pub fn is_forked(&self) -> bool {
+        self.forked
+    }
+
+    /// The chain differs from the server's.
+    pub fn fork(&mut self) {
+        self.forked = true;
+    }
+
+    /// What lies up to this own seq needs no push.
+    pub fn push_past(&mut self, seq: u64) {
+        self.pushed = self.pushed.max(seq);
+    }
+
+    /// The last own seq pushed here.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
     }
 
     /// When a verdict is overdue. (SESS-14)
@@ -102,10 +130,13 @@ impl Client {
 
     /// The cursor to open with: that of base, or how far the catch-up under way is kept. (SYNC-16, SYNC-27)
     fn resumed_from(&self) -> Option<Cursor> {
-        let cursor = self.outbox.identity.cursor.clone();
+        // PEER-5: base is gone on from only where all that it settles is known.
+        let known = self.held.ground.whole || !self.peers();
+        let cursor = self.outbox.identity.cursor.clone().filter(|_| known);
         let Some(staging) = &self.staging else { return cursor };
         let position = if staging.resets { 0 } else { cursor.map_or(0, |cursor| cursor.position) };
-        Some(Cursor { position, history: staging.history, staged: Some(staging.to) })
+        // A catch-up of collections that join base begins before its cursor. (SYNC-32, SUB-6)
+        Some(Cursor { position: position.min(staging.to), history: staging.history, staged: Some(staging.to) })
     }
 
     /// Forgets what is kept of a catch-up under way. (SYNC-31)
@@ -147,14 +178,19 @@ impl Client {
             forked: false,
             credit: self.fresh_credit(),
             pushed: opened.last_seq.min(self.outbox.identity.last.0),
+            relayed: (0, 0),
             in_flight: VecDeque::new(),
             behind_horizon: self.is_behind_horizon(store)?,
             repair: None,
             quiet_since_ms: now.mono_ms,
         });
+        if !reset {
+            self.enter_history(store, opened.history)?;
+        }
         if told && self.outbox.identity.cursor.is_some() {
             self.event(Event::Reset { reason: opened.reset });
         }
+        self.set_aside_what_is_not_agreed(store)?;
         match chain {
             Chain::Same => {}
             Chain::Behind if self.outbox.regress(store, opened.last_seq)? => self.outbox.save(store)?,
@@ -182,22 +218,6 @@ impl Client {
         })
     }
 
-    /// Takes a fresh id, mints again what has no verdict, and opens under it. (IDENT-12 to IDENT-14, IDENT-24)
-    pub(super) fn remint(&mut self, now: Now, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
-        self.take_fresh_id(store, retained_after)?;
-        self.reopen(now, store)?;
-        Ok(())
-    }
-
-    /// The same, without a word on the present channel.
-    pub(super) fn take_fresh_id(&mut self, store: &mut dyn Store, retained_after: Option<u64>) -> Result<(), StoreError> {
-        // SYNC-31: the outcomes in it are of another replica.
-        self.drop_staging(store)?;
-        let lost = self.outbox.remint(store, &mut self.entropy, retained_after)?;
-        self.event(Event::Forked { lost });
-        Ok(())
-    }
-
     pub(super) fn session(&mut self) -> &mut Session {
         match &mut self.state {
             State::Streaming(session) => session,
@@ -207,15 +227,20 @@ impl Client {
 
     /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6, ACCESS-12)
     pub(super) fn push(&mut self, now: Now) {
-        let window_changes = self.limit(6, limits::PUSH_WINDOW_CHANGES);
+        // IDENT-28
+        let window_changes = if self.outbox.is_careful() { 1 } else { self.limit(6, limits::PUSH_WINDOW_CHANGES) };
         let window_bytes = self.limit(7, limits::PUSH_WINDOW_BYTES);
         let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
         let may_write = self.access.may_write();
+        let peers = self.peers();
         let State::Streaming(session) = &mut self.state else { return };
         // ACCESS-12, HORIZON-12
         if session.forked || session.behind_horizon || !may_write {
             return;
         }
+        let held = if peers { self.held.after(session.relayed).next() } else { None };
+        // PEER-16: what came before goes before.
+        let upto = held.map_or(u64::MAX, |(_, held)| held.place.0);
         let mut under_way: usize = session.in_flight.iter().map(|(_, bytes)| bytes).sum();
         if session.in_flight.is_empty() {
             session.quiet_since_ms = now.mono_ms;
@@ -228,7 +253,8 @@ impl Client {
             let mut batch_bytes = 0;
             while let Some((item, bytes)) = self.outbox.pushed(session.pushed + 1) {
                 let full = session.in_flight.len() >= window_changes || under_way + bytes > window_bytes;
-                if full && !session.in_flight.is_empty() || batch_bytes + bytes > frame_bytes && !batch.is_empty() {
+                if session.pushed >= upto || full && !session.in_flight.is_empty() || batch_bytes + bytes > frame_bytes && !batch.is_empty()
+                {
                     break;
                 }
                 session.pushed += 1;
@@ -255,7 +281,7 @@ impl Client {
         let code = message.code();
         let in_order = match message {
             Message::Change(change) => self.on_change(now, store, change)?,
-            Message::Void(void) => self.advance(store, void.position)?,
+            Message::Void(void) => self.on_void(store, &void)?,
             Message::Ack(ack) => self.on_ack(store, &ack)?,
             Message::Reject(reject) => self.on_reject(now, store, &reject)?,
             Message::States(states) => self.on_states(now, store, states)?,
@@ -305,7 +331,7 @@ impl Client {
     }
 
     /// Moves the cursor by one position that holds nothing for base.
-    fn advance(&mut self, store: &mut dyn Store, position: u64) -> Result<bool, StoreError> {
+    pub(super) fn advance(&mut self, store: &mut dyn Store, position: u64) -> Result<bool, StoreError> {
         if !self.is_next(position) {
             return Ok(false);
         }
@@ -328,6 +354,7 @@ impl Client {
             return Ok(false);
         }
         self.clock.observe(now, change.reading);
+        self.settle_change(store, author, &change, position)?;
         let change = self.subscription.part_of(change);
         self.base.apply(store, author, &change, position)?;
         self.move_cursor(store, position)?;
@@ -363,7 +390,7 @@ impl Client {
         Ok(true)
     }
 
-    fn landed(&mut self, seq: u64) {
+    pub(super) fn landed(&mut self, seq: u64) {
         let in_flight = &mut self.session().in_flight;
         while in_flight.front().is_some_and(|(under_way, _)| *under_way <= seq) {
             in_flight.pop_front();
@@ -385,7 +412,7 @@ impl Client {
     }
 
     /// The next own change was rejected: it leaves the view, and the application is told. (IDENT-16, IDENT-22)
-    fn settle_rejected(
+    pub(super) fn settle_rejected(
         &mut self,
         now: Now,
         store: &mut dyn Store,
@@ -398,14 +425,7 @@ impl Client {
         if rejected.is_some() || code == Code::DUPLICATE || code == Code::SKIPPED {
             return Ok(());
         }
-        // CLOCK-12: replaced by itself, unless the server's own time says that the reading was admissible.
-        let server_ms = detail.unwrap_or(u64::MAX);
-        if code == Code::CLOCK && change.reading.ms() > server_ms.saturating_add(limits::CLOCK_ADMIT_MS) {
-            self.clock.keep_within(now, server_ms);
-            let link = self.outbox.identity.settled.1;
-            let origin = change.origin.unwrap_or(crate::change::Origin { replica, seq: change.seq, link });
-            let replacement = self.stamped(now, store, change.rows)?;
-            self.outbox.mint(store, Change { origin: Some(origin), ..replacement })?;
+        if self.replaced(now, store, &change, (code, detail))? {
             return Ok(());
         }
         outbox::keep_rejection(store, replica, code, &change)?;
@@ -440,6 +460,7 @@ impl Client {
             self.base.clear(store)?;
         }
         self.subscription.complete(store)?;
+        self.begin_settled(store, reset, states.to)?;
         let mut changed = Vec::new();
         let mut outcomes = Vec::new();
         let staging = self.staging.take();
@@ -457,6 +478,7 @@ impl Client {
         for item in states.items {
             self.take_item(now, store, item, states.to, &mut changed, &mut outcomes)?;
         }
+        changed.extend(self.held.prune(store)?);
         self.move_cursor(store, states.to)?;
         self.settle_outcomes(now, store, &outcomes, states.to)?;
         self.set_aside_stale(store, edits)?;
@@ -486,7 +508,10 @@ impl Client {
         match &item {
             Item::Outcome(outcome) => outcomes.push(outcome.clone()),
             Item::Cells { stamp, .. } => self.clock.observe(now, stamp.reading),
-            Item::Plain(_) | Item::Keyed { .. } | Item::Settled { .. } => {}
+            Item::Settled { author, seq, link } => {
+                changed.extend(self.held.settle(store, *author, Settled { seq: *seq, link: *link, position })?);
+            }
+            Item::Plain(_) | Item::Keyed { .. } | Item::Held { .. } | Item::Base { .. } => {}
         }
         for (record, row_life, cells) in cells_of(item) {
             // SUB-9
@@ -502,29 +527,6 @@ impl Client {
                 self.base.set_cell(store, &record, &name, state, position)?;
             }
             changed.push(record);
-        }
-        Ok(())
-    }
-
-    /// Settles own changes by what became of them, up to where the chains agree. (SYNC-14, IDENT-13)
-    fn settle_outcomes(&mut self, now: Now, store: &mut dyn Store, outcomes: &[Outcome], position: u64) -> Result<(), StoreError> {
-        for outcome in outcomes {
-            let settled = self.outbox.identity.settled.0;
-            if outcome.seq <= settled {
-                continue;
-            }
-            let own = self.outbox.pending(outcome.seq).map(|pending| pending.link);
-            if outcome.seq != settled + 1 || own != Some(outcome.link) {
-                self.session().forked = true;
-                return Ok(());
-            }
-            match outcome.code {
-                Code::ACCEPTED => {
-                    self.outbox.settle(store, Code::ACCEPTED, position)?;
-                }
-                code => self.settle_rejected(now, store, (code, outcome.detail), position)?,
-            }
-            self.landed(outcome.seq);
         }
         Ok(())
     }

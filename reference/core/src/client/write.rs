@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Client, Edit, Event};
-use crate::change::{Change, Op, Payload, RecordName, Row};
+use crate::change::{Change, Condition, Op, Payload, RecordName, Row};
 use crate::clock::{Now, Reading};
 use crate::limits;
 use crate::rules::{Key, LWW, State, life};
@@ -93,6 +93,17 @@ impl Client {
     /// # Errors
     /// Where a limit is broken, a record to delete does not show, or the store fails.
     pub fn write(&mut self, now: Now, store: &mut dyn Store, writes: &[Write]) -> Result<u64, WriteError> {
+        self.write_under(now, store, writes, &[])
+    }
+
+    /// The same, under conditions. (COND-1)
+    pub(super) fn write_under(
+        &mut self,
+        now: Now,
+        store: &mut dyn Store,
+        writes: &[Write],
+        conditions: &[Condition],
+    ) -> Result<u64, WriteError> {
         if self.outbox.pending_count() >= limits::PENDING_CHANGES_MAX as u64 {
             return refuse("too many changes wait for the server".into(), format!("{} pending changes", limits::PENDING_CHANGES_MAX));
         }
@@ -116,12 +127,14 @@ impl Client {
         for (record, wanted) in wanted {
             rows.push(self.row(store, record, wanted)?);
         }
-        let change = self.stamped(now, store, rows)?;
+        let mut change = self.stamped(now, store, rows)?;
+        change.set_conditions(conditions);
         check_size(&change, self.limit(1, limits::CHANGE_OPS_MAX), self.limit(2, limits::CHANGE_BYTES_MAX))?;
         let names = change.rows.iter().map(|row| row.record.clone()).collect();
         let seq = self.outbox.mint(store, change)?;
         self.event(Event::Changed(names));
         self.push(now);
+        self.pump_links(now, store)?;
         self.tell_in_sync();
         self.wake();
         Ok(seq)
@@ -129,8 +142,7 @@ impl Client {
 
     /// The row in the life that the view calls for. (MERGE-6, MERGE-7)
     fn row(&self, store: &dyn Store, record: RecordName, wanted: Wanted) -> Result<Row, WriteError> {
-        let mut state = self.base.record(store, &record)?;
-        self.outbox.overlay(&record, &mut state);
+        let state = self.overlaid(store, &record)?;
         let shown = life::is_alive(state.life);
         let next = match (shown, wanted.delete) {
             (true, false) => state.life,
@@ -159,8 +171,7 @@ impl Client {
         let reading = self.clock.mint(now);
         self.outbox.note_clock(&self.clock);
         for row in &mut rows {
-            let mut state = self.base.record(store, &row.record)?;
-            self.outbox.overlay(&row.record, &mut state);
+            let state = self.overlaid(store, &row.record)?;
             for op in &mut row.ops {
                 let seen = |name: &CellName| match state.cells.get(name).filter(|_| state.life == row.life) {
                     Some(State::Stamped(cell)) => Some(cell.stamp.reading).filter(|seen: &Reading| *seen >= reading),
@@ -175,7 +186,10 @@ impl Client {
                 }
             }
         }
-        Ok(Change { seq: self.outbox.identity.last.0 + 1, reading, rows, origin: None, extra: Vec::new() })
+        let needs = self.needs(store, &rows)?;
+        let mut change = Change { seq: self.outbox.identity.last.0 + 1, reading, rows, origin: None, extra: Vec::new() };
+        change.set_needs(&needs);
+        Ok(change)
     }
 }
 

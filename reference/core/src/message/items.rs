@@ -112,7 +112,7 @@ pub fn cells_of(item: Item) -> Vec<RecordCells> {
         Item::Cells { stamp, rows } => (rows, Head::Stamp(stamp)),
         Item::Plain(rows) => (rows, Head::None),
         Item::Keyed { author, seq, rows } => (rows, Head::Seq(author, seq)),
-        Item::Outcome(_) | Item::Settled { .. } => return Vec::new(),
+        Item::Outcome(_) | Item::Settled { .. } | Item::Held { .. } | Item::Base { .. } => return Vec::new(),
     };
     let row = |row: Row| (row.record, row.life, row.ops.into_iter().flat_map(|op| cells_of_op(&head, op)).collect());
     rows.into_iter().map(row).collect()

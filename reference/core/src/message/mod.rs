@@ -129,9 +129,18 @@ pub struct Open {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Push {
     /// Whose they are in a relay; none: the sender's own. `peer` profile.
-    pub author: Option<Replica>,
+    pub author: Option<Relayed>,
     /// Them, in the order of seq; at least one.
     pub items: Vec<Pushed>,
+}
+
+/// Whose the changes of a relay are, and where they go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relayed {
+    /// The author.
+    pub replica: Replica,
+    /// The author's link before the first of the changes. (PEER-9)
+    pub before: Link,
 }
 
 /// A space is open.
@@ -242,6 +251,20 @@ pub enum Item {
         seq: u64,
         /// Them, in the order of their records.
         rows: Vec<Row>,
+    },
+    /// The last change of an author that the sender holds; 0: none. `peer` profile.
+    Held {
+        /// The author.
+        author: Replica,
+        /// Its seq.
+        seq: u64,
+        /// The link there.
+        link: Link,
+    },
+    /// The part gives base: the cells that changed after this position; 0: all of it. `peer` profile.
+    Base {
+        /// The position.
+        from: u64,
     },
     /// What is settled of a replica; for peers.
     Settled {

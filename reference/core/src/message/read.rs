@@ -2,7 +2,7 @@
 
 use super::{
     Ack, AddressRange, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Presence, Push, Ranges,
-    Reject, Signal, States, Void, Welcome,
+    Reject, Relayed, Signal, States, Void, Welcome,
 };
 use crate::change::{Change, Cursor, Form, Pushed, Row, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
@@ -22,6 +22,8 @@ pub(super) const COLLECTIONS_KEY: i64 = 0;
 pub(super) const KNOWN_KEY: i64 = 1;
 /// The extension key of an `opened`'s rights.
 pub(super) const RIGHTS_KEY: i64 = 0;
+/// The extension key of the link before what a relayed `push` holds.
+pub(super) const BEFORE_KEY: i64 = 0;
 /// The extension key of a `void`'s link.
 pub(super) const LINK_KEY: i64 = 0;
 /// The extension key of the ranges that a `states` replaces.
@@ -113,7 +115,7 @@ fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Mess
         2 => return fields.open(),
         3 => return fields.opened(),
         4 => Message::Shut,
-        5 => Message::Push(fields.push(base_ms)?),
+        5 => return fields.push(base_ms),
         6 => {
             fields.take(3)?;
             let (seq, position) = (read_seq(fields.r)?, fields.r.uint()?);
@@ -288,8 +290,8 @@ impl Fields<'_, '_> {
         self.take(4)?;
         let space = read_name(self.r, SPACE_NAME_BYTES_MAX)?;
         let (replica, settled) = (self.replica()?, self.r.uint()?);
-        let at = self.r.position();
         let cursor = self.cursor()?;
+        let at = self.r.position();
         let (mut collections, mut known): (Option<Vec<String>>, Option<Vec<String>>) = (None, None);
         let agreed = self.profiles.has(Profiles::SUBSCRIBE);
         self.extensions(|key, r| {
@@ -300,11 +302,6 @@ impl Fields<'_, '_> {
             }
             Ok(true)
         })?;
-        // SYNC-32
-        let behind = |cursor: &Cursor| cursor.staged.is_some_and(|staged| staged < cursor.position);
-        if known.is_none() && cursor.as_ref().is_some_and(behind) {
-            return Err(CodecError { at, fault: Fault::Schema("a staged position from the cursor's on") }.into());
-        }
         // SUB-1
         if let (Some(collections), Some(known)) = (&collections, &known)
             && !known.iter().all(|name| collections.contains(name))
@@ -334,7 +331,8 @@ impl Fields<'_, '_> {
         }
         let items = expect_items(self.r, 2..=3)?;
         let (position, history) = (self.r.uint()?, self.history()?);
-        let staged = if items == 3 { Some(self.r.uint()?) } else { None };
+        // SYNC-32
+        let staged = if items == 3 { Some(self.within(position..=u64::MAX, "a staged position from the cursor's on")?) } else { None };
         Ok(Some(Cursor { position, history, staged }))
     }
 
@@ -359,7 +357,7 @@ impl Fields<'_, '_> {
         Ok(Message::Opened(opened))
     }
 
-    fn push(&mut self, base_ms: u64) -> Result<Push, CodecError> {
+    fn push(mut self, base_ms: u64) -> Result<Message, WireError> {
         let mut author = None;
         // A relay is a form of the peer profile. (PROFILE-3)
         if self.profiles.has(Profiles::PEER) && self.left > 0 && self.r.peek()? == Major::Bytes {
@@ -371,7 +369,23 @@ impl Fields<'_, '_> {
             self.take(1)?;
             items.push(Pushed::read(self.r, base_ms, self.profiles.has(Profiles::RULES))?);
         }
-        if items.is_empty() { self.r.fault(Fault::Schema("a change")) } else { Ok(Push { author, items }) }
+        if items.is_empty() {
+            self.r.fault(Fault::Schema("a change"))?;
+        }
+        let (at, mut before) = (self.r.position(), None);
+        self.extensions(|key, r| {
+            if author.is_some() && key == BEFORE_KEY {
+                before = Some(Link(read_fixed(r, "a link of 16 bytes")?));
+            }
+            Ok(author.is_some() && key == BEFORE_KEY)
+        })?;
+        let author = match (author, before) {
+            (None, _) => None,
+            (Some(replica), Some(before)) => Some(Relayed { replica, before }),
+            // PEER-9
+            (Some(_), None) => return Err(CodecError { at, fault: Fault::Schema("the author's link before its changes") }.into()),
+        };
+        Ok(Message::Push(Push { author, items }))
     }
 
     fn reject(&mut self) -> Result<Reject, CodecError> {
@@ -420,6 +434,10 @@ impl Fields<'_, '_> {
             (-2, 4) if self.profiles.has(Profiles::PEER) => {
                 Ok(Item::Settled { author: self.replica()?, seq: read_seq(self.r)?, link: self.link()? })
             }
+            (-6, 4) if self.profiles.has(Profiles::PEER) => {
+                Ok(Item::Held { author: self.replica()?, seq: self.r.uint()?, link: self.link()? })
+            }
+            (-7, 2) if self.profiles.has(Profiles::PEER) => Ok(Item::Base { from: self.r.uint()? }),
             (-3, 6) => {
                 let (seq, link, code) = (read_seq(self.r)?, self.link()?, Code(self.r.uint()?));
                 Ok(Item::Outcome(Outcome { seq, link, code, class: self.class()?, detail: self.detail()? }))

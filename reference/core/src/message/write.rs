@@ -71,7 +71,7 @@ fn field_count(message: &Message) -> usize {
         Message::Void(void) => 4 + usize::from(void.link.is_some()),
         Message::Reject(_) => 5,
         Message::Opened(opened) => 6 + usize::from(opened.rights.is_some()),
-        Message::Push(push) => usize::from(push.author.is_some()) + push.items.len(),
+        Message::Push(push) => 2 * usize::from(push.author.is_some()) + push.items.len(),
         Message::Change(placed) => 4 + placed.change.rows.len() + usize::from(placed.change.has_map()),
         Message::States(states) => 3 + states.items.len() + usize::from(!states.replaced.is_empty()),
         Message::Mark(mark) => 3 + usize::from(mark.backed_up.or(mark.horizon).is_some()),
@@ -114,10 +114,15 @@ fn write_open(w: &mut Writer, open: &Open) {
 }
 
 fn write_push(w: &mut Writer, push: &Push, base_ms: u64) {
-    if let Some(author) = &push.author {
-        w.bytes(&author.0);
+    if let Some(relayed) = &push.author {
+        w.bytes(&relayed.replica.0);
     }
     push.items.iter().for_each(|item| item.write(w, base_ms));
+    if let Some(relayed) = &push.author {
+        w.map(1);
+        w.int(read::BEFORE_KEY);
+        w.bytes(&relayed.before.0);
+    }
 }
 
 fn write_placed(w: &mut Writer, placed: &PlacedChange, base_ms: u64) {
@@ -223,6 +228,18 @@ fn write_states(w: &mut Writer, states: &States, base_ms: u64) {
                 w.bytes(&stamp.author.0);
                 write_stamp(w, stamp.reading, base_ms);
                 rows.iter().for_each(|row| write_row(w, row, base_ms));
+            }
+            Item::Base { from } => {
+                w.array(2);
+                w.int(-7);
+                w.uint(*from);
+            }
+            Item::Held { author, seq, link } => {
+                w.array(4);
+                w.int(-6);
+                w.bytes(&author.0);
+                w.uint(*seq);
+                w.bytes(&link.0);
             }
             Item::Settled { author, seq, link } => {
                 w.array(4);

@@ -2,14 +2,14 @@
 //!
 //! Each stages writes, as `handle` does; what it leads to is polled once they are durable.
 
-use super::judge::{self, Judged};
+use super::judge::{self, Judged, Terms};
 use super::log::{self, Log};
 use super::quota::{Quota, Usage};
 use super::stream::TailEntry;
 use super::{ConnId, Server};
 use crate::change::{Change, Pushed, RecordName, Row};
 use crate::clock::{Now, Reading, Replica};
-use crate::registry::Code;
+use crate::registry::{Code, Profiles};
 use crate::rules::life;
 use crate::store::{Store, StoreError};
 
@@ -110,9 +110,11 @@ impl Server {
         let reading = Reading::new(now.wall_ms, 0).unwrap_or(Reading::ZERO);
         let change = Change { seq, reading, rows: vec![row], origin: None, extra: Vec::new() };
         let pushed = Pushed::Change { change, bytes: 0, value_bytes_max: 0 };
-        let judged = judge::judge(log, store, author, pushed, Quota::default(), now.wall_ms)?;
+        let judged =
+            judge::judge(log, store, author, pushed, Terms { quota: Quota::default(), profiles: Profiles::OFFERED, now_ms: now.wall_ms })?;
         if let (Judged::Settled { position, seq, verdict, change }, Some(space)) = (judged, self.spaces.get_mut(&number)) {
-            let entry = TailEntry::new((position, author, seq), verdict, change, space.history.base_ms);
+            let link = log.link_at(store, author, seq)?;
+            let entry = TailEntry::new((position, author, seq), (verdict, link), change, space.history.base_ms);
             space.push(entry, now.mono_ms);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Opening a space, and what a client sends on its channel. Spec 6 to 8.
 
-use super::judge::{self, Judged};
+use super::judge::{self, Judged, Terms};
 use super::log::{self, HistoryStart, Log, Verdict};
 use super::presence::Told;
 use super::stream::{self, Channel, Hosted, Scope, TailEntry};
@@ -53,10 +53,12 @@ impl Server {
         let space = &self.spaces[&number];
         let settled = match space.log.settled(store, open.replica)? {
             // IDENT-9
-            Some(settled) if settled.subject != grant.subject => {
+            Some(settled) if settled.opened && settled.subject != grant.subject => {
                 return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
             }
-            Some(settled) => settled,
+            Some(settled) if settled.opened => settled,
+            // PEER-19: known by relays only, and bound now.
+            Some(_) => space.log.bind(store, open.replica, &grant.subject, true)?,
             None if space.log.replica_count(store)? >= limits::SPACE_REPLICAS_MAX as u64 => {
                 return refuse(
                     channel,
@@ -65,7 +67,7 @@ impl Server {
                     "the space binds no more replicas",
                 );
             }
-            None => space.log.bind(store, open.replica, &grant.subject)?,
+            None => space.log.bind(store, open.replica, &grant.subject, true)?,
         };
         let reset = reset_reason(&space.log.histories(store)?, (space.head, space.log.horizon(store)?.position), open.cursor.as_ref());
         let (cursor, staged) = match (&open.cursor, reset) {
@@ -106,6 +108,7 @@ impl Server {
                 sent: start,
                 settled: told,
                 catching,
+                peer: agreed.has(Profiles::PEER),
                 marked: None,
                 signals: Default::default(),
                 presence,
@@ -208,21 +211,26 @@ impl Server {
     }
 
     fn push(&mut self, now: Now, store: &mut dyn Store, id: ConnId, number: u16, push: Push) -> Result<(), Failure> {
+        if let Some(relayed) = push.author {
+            return self.relay(now, store, id, number, (relayed, push.items));
+        }
         let channel = &self.conns[&id].channels[&number];
         // ACCESS-1
         if channel.right < Right::Write {
             return refuse(number, Code::FORBIDDEN, None, "the token does not allow writing in this space");
         }
         let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
+        let terms = Terms { quota: self.config.quota, profiles: self.conns[&id].agreed(), now_ms: now.wall_ms };
         self.touch(space_number);
         for item in push.items {
             let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
             let log = space.log.clone();
             let base_ms = space.history.base_ms;
-            match judge::judge(&log, store, replica, item, self.config.quota, now.wall_ms)? {
+            match judge::judge(&log, store, replica, item, terms)? {
                 Judged::Settled { position, seq, verdict, change } => {
                     log.sample(store, position, now.wall_ms, self.config.retention)?;
-                    space.push(TailEntry::new((position, replica, seq), verdict, change, base_ms), now.mono_ms);
+                    let link = log.link_at(store, replica, seq)?;
+                    space.push(TailEntry::new((position, replica, seq), (verdict, link), change, base_ms), now.mono_ms);
                 }
                 // A verdict that is still on its way is not repeated.
                 Judged::Again { position, .. } if position > sent => {}
@@ -249,7 +257,7 @@ fn reset_reason(histories: &[HistoryStart], (head, horizon): (u64, u64), cursor:
     let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
     let last = histories.get(at + 1).map_or(head, |next| next.first);
     // SYNC-29
-    match cursor.staged.unwrap_or(0).max(cursor.position) {
+    match cursor.staged.unwrap_or(cursor.position) {
         position if position > last => Reset::FUTURE,
         // HORIZON-7
         _ if cursor.staged.unwrap_or(cursor.position) < horizon => Reset::HORIZON,

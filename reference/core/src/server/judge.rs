@@ -2,11 +2,11 @@
 
 use super::log::{Entry, Log, Verdict};
 use super::quota::{Quota, only_deletes};
-use crate::change::{Change, Origin, Payload, Pushed};
+use crate::change::{CONDITIONS_KEY, Change, NEEDS_KEY, Origin, Payload, Pushed};
 use crate::clock::Replica;
 use crate::hash::Link;
 use crate::limits;
-use crate::registry::Code;
+use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 
 /// What became of a pushed change.
@@ -20,15 +20,19 @@ pub(super) enum Judged {
     Refused { code: Code, detail: u64 },
 }
 
+/// What a verdict goes by besides the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// What the space may hold.
+    pub quota: Quota,
+    /// The profiles agreed with who pushes.
+    pub profiles: Profiles,
+    /// The server's clock in Unix milliseconds.
+    pub now_ms: u64,
+}
+
 /// Judges what `author` pushed and, where it is the next seq, appends and applies it in the open transaction. (IDENT-7)
-pub(super) fn judge(
-    log: &Log,
-    store: &mut dyn Store,
-    author: Replica,
-    pushed: Pushed,
-    quota: Quota,
-    now_ms: u64,
-) -> Result<Judged, StoreError> {
+pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: Pushed, terms: Terms) -> Result<Judged, StoreError> {
     let (seq, hash) = match &pushed {
         Pushed::Change { change, .. } => (change.seq, change.hash()),
         Pushed::Skip { seq, hash } => (*seq, *hash),
@@ -49,12 +53,12 @@ pub(super) fn judge(
         // IDENT-20: the chain goes on through a skip.
         return settle(log, store, author, seq, link, None, Verdict::rejected(Code::SKIPPED, None));
     };
-    let mut verdict = verdict(log, store, &name(author, seq, link), &change, (bytes, value_bytes_max), now_ms)?;
+    let mut verdict = verdict(log, store, &name(author, seq, link), &change, (bytes, value_bytes_max), terms)?;
     // ACCESS-10
-    if verdict == Verdict::ACCEPTED && quota != Quota::default() && !only_deletes(&change) {
+    if verdict == Verdict::ACCEPTED && terms.quota != Quota::default() && !only_deletes(&change) {
         let usage = log.usage(store)?;
         let after = usage.after(log, store, &change, change.literal().len())?;
-        verdict = usage.broken(after, quota).map_or(verdict, |bound| Verdict::rejected(Code::QUOTA, Some(bound)));
+        verdict = usage.broken(after, terms.quota).map_or(verdict, |bound| Verdict::rejected(Code::QUOTA, Some(bound)));
     }
     settle(log, store, author, seq, link, Some(change), verdict)
 }
@@ -79,7 +83,7 @@ fn verdict(
     own_name: &Origin,
     change: &Change,
     (bytes, value_bytes): (usize, usize),
-    now_ms: u64,
+    terms: Terms,
 ) -> Result<Verdict, StoreError> {
     let reject = |code, detail| Ok(Verdict::rejected(code, detail));
     // IDENT-15: a change settled under another name has had its verdict.
@@ -100,13 +104,18 @@ fn verdict(
         return reject(Code::LIMIT, Some(limits::SPACE_COLLECTIONS_MAX as u64));
     }
     // CLOCK-10
-    if change.reading.ms() > now_ms + limits::CLOCK_ADMIT_MS {
-        return reject(Code::CLOCK, Some(now_ms));
+    if change.reading.ms() > terms.now_ms + limits::CLOCK_ADMIT_MS {
+        return reject(Code::CLOCK, Some(terms.now_ms));
     }
     // FRAME-7, FRAME-8, RULES-3
     let foreign = |row: &crate::change::Row| row.ops.iter().any(|op| matches!(op.payload, Payload::Other(_)));
-    if !change.extra.is_empty() || change.rows.iter().any(foreign) {
+    let known = |key: u64| key == NEEDS_KEY || key == CONDITIONS_KEY && terms.profiles.has(Profiles::CONDITIONS);
+    if change.extra.iter().any(|(key, _)| !known(*key)) || change.rows.iter().any(foreign) {
         return reject(Code::UNSUPPORTED, None);
+    }
+    // IDENT-26
+    if needs_what_was_rejected(log, store, own_name.replica, change)? {
+        return reject(Code::NEEDS, None);
     }
     // HORIZON-8
     let horizon = log.horizon(store)?;
@@ -121,7 +130,24 @@ fn verdict(
     if log.cells().sums_too_far(store, own_name.replica, change)? {
         return reject(Code::LIMIT, Some(limits::INT_MAX as u64));
     }
+    // COND-2
+    for condition in change.conditions() {
+        if !log.cells().holds(store, &condition)? {
+            return reject(Code::CONDITION, None);
+        }
+    }
     Ok(Verdict::ACCEPTED)
+}
+
+/// Whether the change needs one of its author's that has no effect. (IDENT-26)
+fn needs_what_was_rejected(log: &Log, store: &dyn Store, author: Replica, change: &Change) -> Result<bool, StoreError> {
+    for seq in change.needs() {
+        let needed = log.settled_change(store, author, seq)?;
+        if needed.is_none_or(|needed| !matches!(needed.verdict.code, Code::ACCEPTED | Code::DUPLICATE)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn settle(

@@ -13,6 +13,7 @@
 //! | `r` replica | subject, last seq, link |
 //! | `q` replica seq | position, link, code, detail |
 //! | `t`, `T`, `z` | samples of time and the horizon: see `horizon` |
+//! | `w` position | the replica whose last settled change stands there |
 //! | `o` replica seq link | the code under which this origin was settled |
 
 use super::quota::Usage;
@@ -35,6 +36,8 @@ pub(super) struct Log {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Settled {
     pub subject: String,
+    /// Whether the replica was ever opened; if not, the subject is that of the first who relayed its changes. (PEER-19)
+    pub opened: bool,
     pub seq: u64,
     pub link: Link,
 }
@@ -51,7 +54,7 @@ impl Verdict {
 
     /// Whether the same rows may not be judged again under another name. (IDENT-15)
     pub fn is_final(self) -> bool {
-        !matches!(self.code, Code::CLOCK | Code::SKIPPED)
+        !matches!(self.code, Code::CLOCK | Code::NEEDS | Code::SKIPPED)
     }
 
     pub fn rejected(code: Code, detail: Option<u64>) -> Self {
@@ -180,9 +183,14 @@ impl Log {
         read_settled(&bytes).map(Some).map_err(damaged)
     }
 
-    /// Binds a replica to a subject. (IDENT-9)
-    pub fn bind(&self, store: &mut dyn Store, replica: Replica, subject: &str) -> Result<Settled, StoreError> {
-        let settled = Settled { subject: subject.to_owned(), seq: 0, link: start_link(&self.name, replica) };
+    /// Binds a replica to a subject: for good where that opens it. (IDENT-9, PEER-19)
+    pub fn bind(&self, store: &mut dyn Store, replica: Replica, subject: &str, opened: bool) -> Result<Settled, StoreError> {
+        if let Some(known) = self.settled(store, replica)? {
+            let settled = Settled { subject: subject.to_owned(), opened, ..known };
+            self.put_settled(store, replica, &settled)?;
+            return Ok(settled);
+        }
+        let settled = Settled { subject: subject.to_owned(), opened, seq: 0, link: start_link(&self.name, replica) };
         store.put(&self.key(b'n'), &uint_bytes(self.replica_count(store)? + 1))?;
         self.put_settled(store, replica, &settled)?;
         Ok(settled)
@@ -203,7 +211,7 @@ impl Log {
 
     /// Takes the replica that the server writes as.
     pub fn bind_operator(&self, store: &mut dyn Store, replica: Replica, subject: &str) -> Result<Replica, StoreError> {
-        self.bind(store, replica, subject)?;
+        self.bind(store, replica, subject, true)?;
         store.put(&self.key(b'a'), &replica.0)?;
         Ok(replica)
     }
@@ -310,10 +318,27 @@ impl Log {
         {
             store.put(&self.origin_key(origin), &uint_bytes(entry.verdict.code.0))?;
         }
-        let settled = self.settled(store, entry.author)?;
-        let subject = settled.map(|settled| settled.subject).unwrap_or_default();
-        self.put_settled(store, entry.author, &Settled { subject, seq: entry.seq, link })?;
+        let (subject, opened, before) = match self.settled(store, entry.author)? {
+            Some(settled) => (settled.subject, settled.opened, settled.seq),
+            None => (String::new(), true, 0),
+        };
+        if let Some(last) = self.settled_change(store, entry.author, before)? {
+            store.delete(&self.author_key(last.position))?;
+        }
+        store.put(&self.author_key(position), &entry.author.0)?;
+        self.put_settled(store, entry.author, &Settled { subject, opened, seq: entry.seq, link })?;
         Ok(position)
+    }
+
+    /// The replicas whose last settled change has a position above this one, by that position, at most `limit`. (PEER-18)
+    pub fn authors_after(&self, store: &dyn Store, position: u64, limit: usize) -> Result<Vec<(u64, Replica)>, StoreError> {
+        let rows = store.scan(&self.author_key(position + 1), &after_prefix(&self.key(b'w')), limit)?;
+        let read = |(key, bytes): &(Vec<u8>, Vec<u8>)| {
+            let position = key.last_chunk::<8>().copied().map(u64::from_be_bytes).unwrap_or_default();
+            let replica = bytes.as_slice().try_into().map_err(|_| StoreError("a stored replica id is damaged".into()))?;
+            Ok((position, Replica(replica)))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The entries after `position`, at most `limit`, each with its position.
@@ -324,12 +349,19 @@ impl Log {
         numbered.map(|((_, bytes), at)| Ok((at, read_entry(bytes).map_err(damaged)?))).collect()
     }
 
+    fn author_key(&self, position: u64) -> Vec<u8> {
+        [self.key(b'w').as_slice(), &position.to_be_bytes()].concat()
+    }
+
     fn put_settled(&self, store: &mut dyn Store, replica: Replica, settled: &Settled) -> Result<(), StoreError> {
         let mut w = Writer::default();
-        w.array(3);
+        w.array(if settled.opened { 3 } else { 4 });
         w.text(&settled.subject);
         w.uint(settled.seq);
         w.bytes(&settled.link.0);
+        if !settled.opened {
+            w.bool(false);
+        }
         store.put(&self.replica_key(b'r', replica), &w.finish())
     }
 
@@ -361,9 +393,15 @@ const REDACT_PAGE: usize = 256;
 fn without(entry: &Entry, record: &RecordName) -> Result<Option<Entry>, StoreError> {
     let Some(mut change) = entry_change(entry)? else { return Ok(None) };
     let rows = change.rows.iter_mut().filter(|row| row.record == *record && !row.ops.is_empty());
-    if rows.map(|row| row.ops.clear()).count() == 0 {
+    let cleared = rows.map(|row| row.ops.clear()).count();
+    // The key of a condition may be an element that was written.
+    let mut conditions = change.conditions();
+    let listed = conditions.len();
+    conditions.retain(|condition| condition.record() != record);
+    if cleared == 0 && conditions.len() == listed {
         return Ok(None);
     }
+    change.set_conditions(&conditions);
     Ok(Some(Entry { literal: Some(change.literal()), ..entry.clone() }))
 }
 
@@ -436,8 +474,8 @@ fn read_settled_change(key: &[u8], bytes: &[u8]) -> Result<SettledChange, StoreE
 
 fn read_settled(bytes: &[u8]) -> Result<Settled, CodecError> {
     let mut r = Reader::new(bytes);
-    r.array()?;
-    Ok(Settled { subject: r.text()?.to_owned(), seq: r.uint()?, link: Link(read_fixed(&mut r, "an id of its length")?) })
+    let opened = r.array()? == 3;
+    Ok(Settled { subject: r.text()?.to_owned(), opened, seq: r.uint()?, link: Link(read_fixed(&mut r, "an id of its length")?) })
 }
 
 fn read_history(bytes: &[u8]) -> Result<HistoryStart, CodecError> {

@@ -18,6 +18,7 @@ mod judge;
 mod log;
 mod presence;
 mod quota;
+mod relay;
 mod repair;
 mod signal;
 mod stream;
@@ -34,6 +35,8 @@ use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 use access::Granted;
 use horizon::Compaction;
+pub use relay::RelayPolicy;
+
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
 use timers::Timers;
@@ -73,6 +76,8 @@ pub struct ServerConfig {
     pub retention: Retention,
     /// The profiles it offers. (SESS-4)
     pub profiles: Profiles,
+    /// Whose changes a client may bring. (PEER-19)
+    pub relay: RelayPolicy,
 }
 
 impl Default for ServerConfig {
@@ -86,6 +91,7 @@ impl Default for ServerConfig {
             retention: Retention::default(),
             credit_bytes: limits::CREDIT_BYTES as u64,
             profiles: Profiles::OFFERED,
+            relay: RelayPolicy::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::log::{HistoryStart, Log, Verdict};
+use super::log::{HistoryStart, Log, Settled, Verdict};
 use super::presence::{Room, Told};
 use super::repair::Asked;
 use super::signal::Budget;
@@ -14,6 +14,7 @@ use crate::change::{Change, RecordName};
 use crate::clock::Replica;
 use crate::codec::Writer;
 use crate::credit::Credit;
+use crate::hash::Link;
 use crate::limits;
 use crate::message::{Ack, Item, Mark, Message, Open, Outcome, PlacedChange, Reject, States, Void, frame_of, items_of, message_bytes};
 use crate::registry::{Code, DURABILITY_STORED, Profiles};
@@ -28,6 +29,8 @@ const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Cells and outcomes read for one part.
 const PART_CELLS_MAX: usize = 4_096;
 const PART_OUTCOMES_MAX: usize = 256;
+/// Authors told of in one part.
+const PART_AUTHORS_MAX: usize = 256;
 /// What an outcome costs in a part, at the most.
 const OUTCOME_BYTES: usize = 64;
 /// What a cell costs in a part beside its names and value, at the most.
@@ -42,6 +45,8 @@ pub(super) struct TailEntry {
     pub verdict: Verdict,
     /// The collections that an accepted change has rows in. (SUB-2)
     pub collections: Vec<String>,
+    /// Whether another than its author brought it.
+    pub relayed: bool,
     /// The `change` or `void` message.
     pub body: Arc<[u8]>,
     /// The same for channels without the further rules, where it differs. (RULES-17)
@@ -88,6 +93,8 @@ pub(super) struct Channel {
     pub settled: u64,
     /// Whether a catch-up by states has begun and not ended.
     pub catching: bool,
+    /// Whether what is settled of authors is told. (PEER-18)
+    pub peer: bool,
     /// The position and time of the last mark.
     pub marked: Option<(u64, u64)>,
     /// The signals it sent of late.
@@ -263,12 +270,15 @@ impl Hosted {
             if let Some(frame) = self.live_frame(number, channel) {
                 return Ok(Some(frame));
             }
-            // SUB-8: all that was recent may have been for others.
-            if channel.sent < self.committed || !self.has_more(channel, now_ms) {
-                return Ok(None);
+            // PEER-20: a verdict that the author compares comes in states.
+            if !channel.catching {
+                // SUB-8: all that was recent may have been for others.
+                if channel.sent < self.committed || !self.has_more(channel, now_ms) {
+                    return Ok(None);
+                }
+                let mark = self.mark(store, channel, now_ms)?;
+                return Ok(Some(frame_of(number, &self.bytes(mark))));
             }
-            let mark = self.mark(store, channel, now_ms)?;
-            return Ok(Some(frame_of(number, &self.bytes(mark))));
         }
         // FLOW-1
         if !channel.credit.sending.is_open() {
@@ -305,6 +315,11 @@ impl Hosted {
         let mut ack: Option<Ack> = None;
         for entry in self.tail_after(channel.sent)? {
             let own = entry.author == channel.replica;
+            // PEER-20: the author compares links before it takes the verdict.
+            if own && entry.relayed {
+                channel.catching = true;
+                break;
+            }
             if !own && !channel.scope.takes(&entry.collections) {
                 channel.sent = entry.position;
                 // SUB-4: positions that are left out end the run of an ack.
@@ -360,6 +375,11 @@ impl Hosted {
             Some(last) if outcomes.len() == PART_OUTCOMES_MAX => last.position,
             _ => self.committed,
         };
+        let authors = if channel.peer { self.log.authors_after(store, channel.sent, PART_AUTHORS_MAX)? } else { Vec::new() };
+        let upto = match authors.last() {
+            Some((last, _)) if authors.len() == PART_AUTHORS_MAX => upto.min(*last),
+            _ => upto,
+        };
         let above = |collection: &str| channel.scope.above(collection, channel.sent);
         let page = self.log.cells().changed_after(store, above, PART_CELLS_MAX)?;
         let (cells, to) = whole_positions(page, upto, part_bytes_max.saturating_sub(outcomes.len() * OUTCOME_BYTES));
@@ -371,6 +391,11 @@ impl Hosted {
             let Verdict { code, detail } = outcome.verdict;
             items.push(Item::Outcome(Outcome { seq: outcome.seq, link: outcome.link, code, class: code.class(), detail }));
             channel.settled = outcome.seq;
+        }
+        for (_, author) in authors.iter().filter(|(at, author)| *at <= to && *author != channel.replica) {
+            if let Some(Settled { seq, link, .. }) = self.log.settled(store, *author)? {
+                items.push(Item::Settled { author: *author, seq, link });
+            }
         }
         let last = to == self.committed;
         channel.catching = !last;
@@ -432,7 +457,12 @@ pub(super) fn size(cell: &Changed) -> usize {
 
 impl TailEntry {
     /// The entry of what was just settled, encoded as the other replicas get it. (SESS-20, RULES-17)
-    pub fn new((position, author, seq): (u64, Replica, u64), verdict: Verdict, change: Option<Change>, base_ms: u64) -> Self {
+    pub fn new(
+        (position, author, seq): (u64, Replica, u64),
+        (verdict, link): (Verdict, Option<Link>),
+        change: Option<Change>,
+        base_ms: u64,
+    ) -> Self {
         let bytes = |message| -> Arc<[u8]> { message_bytes(&message, base_ms).into() };
         let (mut collections, mut core_body) = (Vec::new(), None);
         let message = match change {
@@ -446,8 +476,8 @@ impl TailEntry {
                 }
                 Message::Change(PlacedChange { position, author, change })
             }
-            _ => Message::Void(Void { position, author, seq, code: verdict.code, link: None }),
+            _ => Message::Void(Void { position, author, seq, code: verdict.code, link }),
         };
-        Self { position, author, seq, verdict, collections, body: bytes(message), core_body }
+        Self { position, author, seq, verdict, collections, relayed: false, body: bytes(message), core_body }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! One seed, one run, byte for byte. Phase 1 does damage; phase 2 heals the network and demands that everything becomes equal.
 
+mod peers;
+mod wires;
 mod world;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use crate::client::{Edit, Write};
 use crate::entropy::Entropy;
 use crate::value::Value;
 use world::World;
+
+pub use peers::{Gathering, run_peers};
 
 /// What may go wrong, and how often: chances in a thousand for each step.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +37,8 @@ pub struct Faults {
     pub crash_client: u64,
     /// A client's clock jumps by up to two hours.
     pub skew: u64,
+    /// A client syncs other collections from now on.
+    pub subscribe: u64,
     /// A client's store becomes a copy of another's, both live.
     pub clone: u64,
     /// A client's store becomes what it was some time ago.
@@ -62,6 +68,11 @@ impl Faults {
     /// so a change may go; the states become equal all the same.
     pub fn broken_transport() -> Self {
         Self { lose: 4, reorder: 4, ..Self::common() }
+    }
+
+    /// The common faults, catch-ups that are cut, and clients that change what they subscribe at any moment.
+    pub fn subscribers() -> Self {
+        Self { subscribe: 25, cut_catch_up: 20, stall: 5, ..Self::common() }
     }
 
     /// The common faults, and clients that are cloned and restored.
@@ -125,6 +136,8 @@ pub struct Violation {
     pub what: String,
 }
 
+/// What clients subscribe; none: all.
+const SUBSCRIPTIONS: [Option<&[&str]>; 5] = [None, Some(&["own"]), Some(&["shared"]), Some(&["own", "shared"]), Some(&["empty"])];
 /// Steps of phase 1.
 const STEPS: u64 = 400;
 /// Virtual time within which phase 2 must come to rest, in milliseconds.
@@ -144,12 +157,17 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
         damage(&mut world, &mut dice, faults);
     }
     world.heal();
+    // Someone has to see all, for the others to be compared with.
+    world.subscribe(0, None);
     let violation = |what: String| Violation { seed, what };
     if !world.rest(REST_MS) {
         return Err(violation(format!("not in sync after {REST_MS} ms: {}", world.standing())));
     }
     world.check_equal().map_err(violation)?;
     world.check_presence().map_err(violation)?;
+    if !faults.loses_changes() {
+        world.check_unrepaired().map_err(violation)?;
+    }
     ledger.check(&world, faults).map_err(violation)?;
     Ok(Report {
         writes: ledger.written,
@@ -227,6 +245,7 @@ fn damage(world: &mut World, dice: &mut Entropy, faults: &Faults) {
     if hits(faults.restore_server) {
         world.restore_server();
     }
+    let subscribes = hits(faults.subscribe);
     if faults.spoil > 0 && hits(faults.spoil) {
         world.spoil(client);
     }
@@ -236,6 +255,10 @@ fn damage(world: &mut World, dice: &mut Entropy, faults: &Faults) {
     if dice.below(1_000) < faults.skew {
         let ms = dice.below(2 * 7_200_000) as i64 - 7_200_000;
         world.skew(client, ms);
+    }
+    if subscribes {
+        let at = dice.below(SUBSCRIPTIONS.len() as u64) as usize;
+        world.subscribe(client, SUBSCRIPTIONS[at]);
     }
 }
 

@@ -9,8 +9,10 @@ use crate::entropy::Entropy;
 use crate::registry::{Profiles, Reset};
 use crate::rules::COUNTER;
 use crate::server::{self, ConnId, Retention, Server, ServerConfig};
-use crate::space::{Shown, View};
+use crate::space::{Shown, Space, View};
 use crate::store::{MemoryStore, Store, Transact};
+
+use super::wires::Wires;
 
 /// Virtual time starts here, in Unix milliseconds.
 const EPOCH_MS: u64 = 1_750_000_000_000;
@@ -22,9 +24,9 @@ const SPACE: &str = "sim";
 /// For how long a presence holds.
 const PRESENCE_MS: u64 = 30_000;
 
-struct Node {
-    store: MemoryStore,
-    client: Client,
+pub(super) struct Node {
+    pub(super) store: MemoryStore,
+    pub(super) client: Client,
     skew_ms: i64,
     wake_ms: Option<u64>,
     link: Option<Link>,
@@ -33,6 +35,8 @@ struct Node {
     stalled_ms: u64,
     /// What its application has set as its presence.
     present: Option<Vec<u8>>,
+    /// Whether it reaches the server.
+    pub(super) served: bool,
 }
 
 struct Link {
@@ -48,7 +52,9 @@ struct Link {
 pub(super) struct World {
     entropy: Entropy,
     now_ms: u64,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
+    /// Links between clients.
+    pub(super) wires: Wires,
     server: Server,
     store: MemoryStore,
     images: VecDeque<MemoryStore>,
@@ -82,6 +88,7 @@ impl World {
             entropy,
             now_ms: 0,
             nodes: Vec::new(),
+            wires: Wires::default(),
             server,
             store: MemoryStore::default(),
             images: VecDeque::new(),
@@ -94,13 +101,24 @@ impl World {
             resets: 0,
             rejected: BTreeSet::new(),
         };
-        for _ in 0..clients {
-            let node = world.node(MemoryStore::default(), 0);
-            world.nodes.push(node);
-            let last = world.nodes.len() - 1;
-            world.start(last);
-        }
+        (0..clients).for_each(|_| world.join(true));
         world
+    }
+
+    /// One more client, which reaches the server or not.
+    pub fn join(&mut self, served: bool) {
+        let node = self.node(MemoryStore::default(), 0);
+        self.nodes.push(Node { served, ..node });
+        self.start(self.nodes.len() - 1);
+    }
+
+    /// What is under way between clients and the server arrives.
+    pub fn settle_server(&mut self) {
+        while let Some(client) = self.nodes.iter().position(has_frames) {
+            self.deliver(client, true);
+            self.deliver(client, false);
+        }
+        (0..self.nodes.len()).for_each(|client| self.start(client));
     }
 
     pub fn clients(&self) -> usize {
@@ -122,6 +140,15 @@ impl World {
             }
             Err(WriteError::Store(error)) => panic!("the store in memory does not fail: {error}"),
         }
+    }
+
+    /// A client syncs these collections from now on; none: all.
+    pub fn subscribe(&mut self, client: usize, collections: Option<&[&str]>) {
+        let now = self.now(client);
+        let names: Option<Vec<String>> = collections.map(|names| names.iter().map(ToString::to_string).collect());
+        let node = &mut self.nodes[client];
+        node.client.subscribe(now, &mut node.store, names.as_deref()).expect("a few short names are within the limits");
+        self.pump_client(client);
     }
 
     /// The application of a client sets its presence, or takes it back.
@@ -290,7 +317,10 @@ impl World {
         }
         let skew_ms = self.nodes[client].skew_ms;
         let images = std::mem::take(&mut self.nodes[client].images);
+        let served = self.nodes[client].served;
+        self.unwire(client);
         self.nodes[client] = self.node(image, skew_ms);
+        self.nodes[client].served = served;
         self.nodes[client].images = images;
         self.start(client);
     }
@@ -350,17 +380,24 @@ impl World {
         self.nodes.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Every client shows what every other shows, byte for byte.
+    /// Every client shows of its subscription what client 0 shows of all, byte for byte, and holds nothing beyond it. (SUB-9, SUB-12)
     pub fn check_equal(&self) -> Result<(), String> {
-        let mut first = None;
+        let mut all: Option<Seen> = None;
         for (at, node) in self.nodes.iter().enumerate() {
             let records = node.client.records(&node.store, None).map_err(|error| error.to_string())?;
             let status = node.client.status(&node.store).map_err(|error| error.to_string())?;
+            let (mut expected, fingerprint) = all.get_or_insert_with(|| (records.clone(), status.fingerprint)).clone();
+            let wanted = node.client.subscription();
+            let covers = |collection: &String| wanted.is_none_or(|wanted| wanted.contains(collection));
+            expected.retain(|(record, _)| covers(&record.collection));
+            let expected = (expected, if wanted.is_some() { status.fingerprint } else { fingerprint });
             let seen = (records, status.fingerprint);
-            match &first {
-                None => first = Some(seen),
-                Some(other) if *other != seen => return Err(format!("client {at} differs from client 0: {}", difference(other, &seen))),
-                Some(_) => {}
+            if seen != expected {
+                return Err(format!("client {at} differs from client 0: {}", difference(&expected, &seen)));
+            }
+            let held = Space::new(b"b").collections(&node.store).map_err(|error| error.to_string())?;
+            if let Some(left) = held.iter().find(|collection| !covers(collection)) {
+                return Err(format!("client {at} holds cells of {left}, which it does not subscribe"));
             }
         }
         Ok(())
@@ -373,6 +410,12 @@ impl World {
         let made = records.iter().filter(|(name, _)| name.collection == "own").count() as i64;
         let sum = records.iter().find(|(name, _)| name.collection == "sum").and_then(|(_, view)| view.column("changes", COUNTER));
         (if let Some(Shown::Counter(sum)) = sum { *sum } else { 0 }, made)
+    }
+
+    /// No mark ever differed: what was equal in the end had not to be repaired first. (SYNC-22)
+    pub fn check_unrepaired(&self) -> Result<(), String> {
+        let repaired = self.nodes.iter().position(|node| node.client.was_repaired());
+        repaired.map_or(Ok(()), |at| Err(format!("client {at} had to begin anew, since a mark differed")))
     }
 
     /// The accepted changes, in order.
@@ -394,14 +437,17 @@ impl World {
         let now = self.server_now();
         let client = Client::load(config(), &mut store, entropy, now).expect("the store in memory does not fail");
         store.commit().expect("the store in memory does not fail");
-        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), stalled_ms: 0, present: None }
+        Node { store, client, skew_ms, wake_ms: None, link: None, images: VecDeque::new(), stalled_ms: 0, present: None, served: true }
     }
 
-    fn start(&mut self, client: usize) {
+    pub(super) fn start(&mut self, client: usize) {
+        if !self.nodes[client].served {
+            return;
+        }
         self.tell(client, client::Input::Start);
     }
 
-    fn tell(&mut self, client: usize, input: client::Input) {
+    pub(super) fn tell(&mut self, client: usize, input: client::Input) {
         let now = self.now(client);
         let node = &mut self.nodes[client];
         node.client.handle(now, &mut node.store, input).expect("the store in memory does not fail");
@@ -423,6 +469,8 @@ impl World {
                         self.serve(server::Input::HungUp(link.conn));
                     }
                 }
+                client::Output::LinkSend(id, frame) => self.wires.send(client, id, frame),
+                client::Output::Unlink(id) => self.wires.end(client, id),
                 client::Output::WakeAt(at) => self.nodes[client].wake_ms = Some(at),
                 client::Output::Event(event) => self.note(client, &event),
             }

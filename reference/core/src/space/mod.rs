@@ -21,7 +21,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use crate::change::{Change, RecordName};
+use crate::change::{Change, Condition, RecordName};
 use crate::clock::Replica;
 use crate::rules::lww::Lww;
 use crate::rules::{Key, LWW, State, life};
@@ -158,6 +158,21 @@ impl Space {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a condition holds. (COND-2)
+    pub fn holds(&self, store: &dyn Store, condition: &Condition) -> Result<bool, StoreError> {
+        match condition {
+            Condition::Life { record, life } => Ok(self.life(store, record)?.life == *life),
+            Condition::Cell { record, field, rule, key, stamp } => {
+                let name = CellName { field: field.clone(), rule: *rule, key: key.clone() };
+                let found = match self.cell(store, record, &name)?.map(|cell| cell.state) {
+                    Some(State::Stamped(Lww { stamp, value: Some(_) })) => Some(stamp),
+                    _ => None,
+                };
+                Ok(found == *stamp)
+            }
+        }
     }
 
     /// Whether the change writes to a record or, in its present life, to a cell that is not held. (HORIZON-8)

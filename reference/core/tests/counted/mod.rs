@@ -127,10 +127,15 @@ impl Talk {
 
     /// Connects and asks for the space, and hears nothing yet.
     pub fn connect(&mut self, id: ConnId, space: &str, replica: u64, cursor: Option<Cursor>) {
+        self.subscribe(id, space, replica, cursor, None);
+    }
+
+    /// The same, for some collections only.
+    pub fn subscribe(&mut self, id: ConnId, space: &str, replica: u64, cursor: Option<Cursor>, collections: Option<Vec<String>>) {
         self.take(Input::Connect(id));
         let hello = Hello { versions: vec![1], profiles: Profiles::OFFERED.codes(), limits: Vec::new(), token: None };
         self.say(id, 0, Message::Hello(hello));
-        let open = Open { space: space.into(), replica: name(replica), settled: 0, cursor, collections: None, known: None };
+        let open = Open { space: space.into(), replica: name(replica), settled: 0, cursor, collections, known: None };
         self.say(id, CHANNEL, Message::Open(open));
         self.commit();
     }

@@ -1,0 +1,39 @@
+//! What shows: base, and over it every change that has no verdict, of whichever author. Spec 2 and 21.
+
+use super::Client;
+use crate::change::{Change, RecordName};
+use crate::clock::Replica;
+use crate::hash::Link;
+use crate::space::{Minted, RecordState};
+use crate::store::{Store, StoreError};
+
+/// A change without a verdict, and its name.
+type Unsettled<'a> = (Replica, Link, &'a Change);
+
+impl Client {
+    /// A record of base with the overlay laid over it. (MODEL-11, PEER-3)
+    pub(super) fn overlaid(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
+        let mut state = self.base.record(store, record)?;
+        let own = self.outbox.identity.replica;
+        let based = self.held.settled(store, own)?.seq;
+        let unsettled = self.outbox.touching(record).filter(|pending| pending.change.seq > based);
+        let mut changes: Vec<Unsettled> = unsettled.map(|pending| (own, pending.link, &pending.change)).collect();
+        changes.extend(self.held.touching(record));
+        for (author, _, change) in changes.iter().filter(|change| !is_copy(&changes, change)) {
+            for row in change.rows.iter().filter(|row| row.record == *record) {
+                state.apply(&Minted::unconfirmed(*author, change), row);
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// Whether the change repeats another of these under a new name. (PEER-15)
+fn is_copy(all: &[Unsettled], (author, _, change): &Unsettled) -> bool {
+    let Some(origin) = &change.origin else { return false };
+    all.iter().any(|(other, link, first)| {
+        let named = *other == origin.replica && first.seq == origin.seq && *link == origin.link;
+        let twin = first.origin.as_ref() == Some(origin) && (*other, first.seq) < (*author, change.seq);
+        named || twin
+    })
+}
