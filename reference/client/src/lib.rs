@@ -6,6 +6,7 @@
 //! | [`session`] | a task that owns a [`Local`] and keeps it in sync with a server |
 //! | [`address`] | where a server is, and what may be sent there |
 //! | [`framing`] | frames on a byte stream |
+//! | [`link`] | a [`Local`] linked with others without a server |
 //! | [`json`] | values as JSON, exactly |
 //! | [`text`] | text that a terminal cannot mistake for commands |
 //!
@@ -14,6 +15,7 @@
 pub mod address;
 pub mod framing;
 pub mod json;
+pub mod link;
 pub mod local;
 pub mod session;
 mod socket;

@@ -238,6 +238,11 @@ impl Local {
         }
     }
 
+    /// What the other side of a peer link has to show, and is shown. (PEER-2)
+    pub(crate) fn set_link_token(&mut self, token: Option<String>) {
+        self.client.set_link_token(token);
+    }
+
     /// The next thing the core wants done; everything it tells of is durable.
     pub(crate) fn take_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

@@ -1,4 +1,4 @@
-//! Peer links of a client, where no scenario reaches. (PEER-2, PEER-11, PEER-21)
+//! Peer links of a client, where no scenario reaches. (PEER-2, PEER-21, PEER-23)
 
 use syncline::client::{Client, ClientConfig, Event, Input, Output};
 use syncline::clock::Now;
@@ -66,6 +66,13 @@ fn links_are_bounded() {
     }
     let over = LinkId(limits::LINKS_MAX as u64 + 1);
     assert!(peer.tell(Input::Linked(over, true)).contains(&Output::Unlink(over)));
+}
+
+#[test]
+fn who_has_a_part_of_the_space_does_not_link() {
+    let mut peer = Peer::new(4);
+    peer.client.subscribe(NOW, &mut peer.store, Some(&["todos".to_owned()])).expect("it can be asked for");
+    assert!(peer.tell(Input::Linked(LinkId(1), true)).contains(&Output::Unlink(LinkId(1))));
 }
 
 #[test]

@@ -51,6 +51,21 @@ pub struct Global {
     pub offline: bool,
 }
 
+/// Which side of a peer link.
+#[derive(Debug, Subcommand)]
+pub enum PeerSide {
+    /// Let others dial this address
+    Listen {
+        /// Such as 127.0.0.1:4100; port 0 takes any
+        address: std::net::SocketAddr,
+    },
+    /// Dial a replica that listens
+    Connect {
+        /// Where it listens
+        address: std::net::SocketAddr,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Set fields of a record, making it where it is not there
@@ -147,6 +162,17 @@ pub enum Command {
         /// Tell the others that you are there, with this text, and show who else is
         #[arg(long, value_name = "TEXT")]
         presence: Option<String>,
+    },
+    /// Sync with another replica directly, without a server, until Ctrl-C
+    Peer {
+        #[command(subcommand)]
+        side: PeerSide,
+        /// What the other side has to show, and is shown
+        #[arg(long, global = true, value_name = "TEXT")]
+        link_token: Option<String>,
+        /// How long to stay: 30s, 500ms, 2m
+        #[arg(long = "for", global = true, value_name = "TIME", value_parser = duration)]
+        time: Option<Duration>,
     },
     /// Connect and return when everything is equal here and there
     Sync {

@@ -82,7 +82,7 @@ async fn until_in_sync(session: &mut Session, until: Instant) -> Ended {
 }
 
 /// An event in words.
-fn told(event: &Event) -> String {
+pub fn told(event: &Event) -> String {
     match event {
         Event::Changed(names) if names.is_empty() => "many records changed; list them again".into(),
         Event::Changed(names) => format!("{} changed", counted(names.len() as u64, "record")),
@@ -275,7 +275,7 @@ fn policy(global: &Global) -> TokenPolicy {
     if global.insecure_token { TokenPolicy::Forced } else { TokenPolicy::Guarded }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub fn runtime() -> Result<Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 

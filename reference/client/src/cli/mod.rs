@@ -6,6 +6,7 @@ mod edit;
 mod import;
 mod live;
 mod output;
+mod peer;
 mod read;
 mod token;
 
@@ -75,6 +76,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Import { file, collection, id } => import::import(global, file.as_deref(), collection.zip(id)),
         Command::Subscribe { collections, all } => edit::subscribe(global, &collections, all),
         Command::Watch { collection, presence } => live::watch(global, collection, presence),
+        Command::Peer { side, link_token, time } => peer::peer(global, side, link_token, time),
         Command::Sync { timeout } => live::sync(global, timeout),
         Command::Logout { force } => edit::logout(global, force),
         Command::Status => live::status(global),

@@ -300,8 +300,8 @@ impl Outbox {
             return Ok(Fate::Accepted);
         }
         let first = kept.change.origin.unwrap_or(Origin { replica: self.identity.replica, seq, link: kept.link });
-        let later = self.kept_after(store, seq)?.into_iter();
-        let replacement = later.filter(|(_, kept)| kept.change.origin.as_ref() == Some(&first)).map(|(seq, _)| seq).last();
+        let later = self.kept_after(store, seq)?;
+        let replacement = later.iter().rfind(|(_, kept)| kept.change.origin.as_ref() == Some(&first)).map(|(seq, _)| *seq);
         replacement.map_or(Ok(Fate::Rejected), |seq| self.fate(store, seq))
     }
 

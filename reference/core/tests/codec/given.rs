@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::array::uniform;
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
-use syncline::change::{Change, Cursor, Entry, Op, Origin, Payload, Pushed, RecordName, Row};
+use syncline::change::{Change, Condition, Cursor, Entry, Op, Origin, Payload, Pushed, RecordName, Row};
 use syncline::clock::{History, MS_MAX, Reading, Replica, Stamp};
 use syncline::codec::Writer;
 use syncline::hash::{ChangeHash, Link};
@@ -16,6 +16,7 @@ use syncline::message::{
 };
 use syncline::registry::{Class, Code};
 use syncline::rules::multi::Dot;
+use syncline::rules::{Key, LWW, SET};
 use syncline::value::{Value, ValueMap};
 
 /// What the stamps of the frames are relative to.
@@ -171,15 +172,26 @@ fn origin() -> impl Strategy<Value = Origin> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let extra = btree_map(1u64..300, value().prop_map(|value| value.encoded()), 0..3);
+    // Keys up to 4 have forms of their own.
+    let extra = btree_map(5u64..300, value().prop_map(|value| value.encoded()), 0..3);
     let at = reading().prop_flat_map(|reading| (Just(reading), rows(reading, Place::Change)));
-    (seq(), at, option::of(origin()), extra).prop_map(|(seq, (reading, rows), origin, extra)| Change {
-        seq,
-        reading,
-        rows,
-        origin,
-        extra: extra.into_iter().collect(),
+    let map = (option::of(origin()), extra, vec(condition(), 0..3), btree_set(1u64..1_000, 0..3));
+    (seq(), at, map).prop_map(|(seq, (reading, rows), (origin, extra, conditions, needs))| {
+        let mut change = Change { seq, reading, rows, origin, extra: extra.into_iter().collect() };
+        change.set_conditions(&conditions);
+        change.set_needs(&needs.into_iter().filter(|needed| *needed < seq).collect::<Vec<_>>());
+        change
     })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let record = || (name(), name()).prop_map(|(collection, id)| RecordName { collection, id });
+    let key = prop_oneof![Just((LWW, Key::none())), value().prop_map(|value| (SET, Key::value(&value)))];
+    let stamp = option::of((reading(), replica()).prop_map(|(reading, author)| Stamp { reading, author }));
+    prop_oneof![
+        (record(), 0u64..9).prop_map(|(record, life)| Condition::Life { record, life }),
+        (record(), name(), key, stamp).prop_map(|(record, field, (rule, key), stamp)| Condition::Cell { record, field, rule, key, stamp }),
+    ]
 }
 
 fn pushed() -> impl Strategy<Value = Pushed> {
