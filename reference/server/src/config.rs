@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
 use syncline::limits;
-use syncline::server::{Grant, Quota, Right, Rights};
+use syncline::server::{Grant, Quota, Retention, Right, Rights};
 
 use crate::operate::Command;
 use crate::tokens::JwtConfig;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7747";
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3_600_000;
 /// The folder of the store where none is named.
 pub const DEFAULT_DATA: &str = "./syncline-data";
 
@@ -27,7 +29,7 @@ pub struct Args {
     /// Folder of the store, made if missing [default: ./syncline-data]
     #[arg(long, value_name = "FOLDER", global = true)]
     pub data: Option<PathBuf>,
-    /// A TOML file with the keys listen, data, tokens, jwt, revoked, quota, allow_origins, create_spaces, log_format; flags
+    /// A TOML file with the keys listen, data, tokens, jwt, revoked, quota, retention, allow_origins, create_spaces, log_format; flags
     /// override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -68,6 +70,8 @@ pub struct Config {
     pub revoked: Option<PathBuf>,
     /// What each space may hold.
     pub quota: Quota,
+    /// For how long each space remembers deletions. (HORIZON-2)
+    pub retention: Retention,
     /// Origins of web pages that may connect, besides the server's own.
     pub allow_origins: Vec<String>,
     /// Whether opening an unknown space creates it.
@@ -189,6 +193,7 @@ struct File {
     jwt: Option<JwtConfig>,
     revoked: Option<PathBuf>,
     quota: Option<QuotaFile>,
+    retention: Option<RetentionFile>,
     #[serde(default)]
     allow_origins: Vec<String>,
     create_spaces: Option<bool>,
@@ -202,6 +207,23 @@ struct QuotaFile {
     bytes: Option<u64>,
 }
 
+/// For how long deletions are remembered: days, and positions behind the head.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionFile {
+    days: Option<u64>,
+    positions: Option<u64>,
+}
+
+impl RetentionFile {
+    /// What is not said is as the registry has it. Less than a day would have what was just written refused as stale.
+    fn retention(self) -> Retention {
+        let defaults = Retention::default();
+        let ms = self.days.map_or(defaults.ms, |days| days.max(1).saturating_mul(DAY_MS));
+        Retention { ms, positions: self.positions.unwrap_or(defaults.positions) }
+    }
+}
+
 impl Config {
     /// Settings for a folder, otherwise the defaults.
     pub fn new(data: impl Into<PathBuf>) -> Self {
@@ -212,6 +234,7 @@ impl Config {
             jwt: None,
             revoked: None,
             quota: Quota::default(),
+            retention: Retention::default(),
             allow_origins: Vec::new(),
             create_spaces: true,
             log_format: LogFormat::default(),
@@ -238,6 +261,7 @@ impl Config {
             jwt: file.jwt,
             revoked: file.revoked,
             quota: file.quota.map_or(defaults.quota, |quota| Quota { records: quota.records, bytes: quota.bytes }),
+            retention: file.retention.map_or(defaults.retention, RetentionFile::retention),
             allow_origins: file.allow_origins,
             create_spaces: file.create_spaces.unwrap_or(defaults.create_spaces),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),

@@ -107,8 +107,13 @@ pub async fn bind(config: Config) -> Result<Bound, ServeError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(ServeError::Entropy)?;
     let watch = Watch::new(&config).map_err(ServeError::Access)?;
-    let settings =
-        ServerConfig { access: watch.access(), quota: config.quota, create_spaces: config.create_spaces, ..ServerConfig::default() };
+    let settings = ServerConfig {
+        access: watch.access(),
+        quota: config.quota,
+        retention: config.retention,
+        create_spaces: config.create_spaces,
+        ..ServerConfig::default()
+    };
     let server = Server::new(settings, Entropy::new(seed));
     let (engine, stopped) = Engine::start(server, store).map_err(ServeError::Thread)?;
     let gate = Gate::new(address, config.is_open(), config.allow_origins);
