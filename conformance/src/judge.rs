@@ -182,7 +182,7 @@ fn tasks<'a>(suite: &'a Suite, config: &Config, selection: &Selection) -> Vec<Ta
 /// At which levels a scenario runs, and over what; over nothing where it is not observable.
 fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Option<Attachment>)> {
     let mut all = Vec::new();
-    if let (Some(adapter), 3) = (&config.adapter, level) {
+    if let (Some(adapter), 3, false) = (&config.adapter, level, scenario.sockets) {
         all.push((3, Some(Attachment::Adapter(adapter.cmd.clone()))));
     }
     if let (Some(server), Role::Server, true) = (&config.server, scenario.role, scenario.level <= 1.min(level)) {

@@ -34,6 +34,8 @@ pub struct Scenario {
     pub profiles: Vec<String>,
     /// The lowest level at which it runs.
     pub level: u8,
+    /// Whether it is about the sockets themselves, which an adapter does not have.
+    pub sockets: bool,
     /// Who is judged.
     pub role: Role,
     /// Token to subject, where the server requires one.
@@ -118,6 +120,7 @@ pub fn parse(id: &str, file: &Path, text: &str) -> Result<Scenario, ScenarioErro
         covers: Vec::new(),
         profiles: Vec::new(),
         level: 3,
+        sockets: false,
         role: Role::Server,
         tokens: None,
         steps: Vec::new(),
@@ -143,6 +146,9 @@ fn complete(scenario: &Scenario) -> Result<(), String> {
     if scenario.role != Role::Server && scenario.level < 3 {
         return Err("the roles client, peer and both need level L3".to_owned());
     }
+    if scenario.sockets && scenario.level > 1 {
+        return Err("a story about sockets needs level L0 or L1".to_owned());
+    }
     if scenario.steps.is_empty() { Err("no steps".to_owned()) } else { Ok(()) }
 }
 
@@ -157,6 +163,7 @@ fn header(scenario: &mut Scenario, text: &str) -> Result<bool, String> {
             let level = rest.strip_prefix('L').and_then(|digit| digit.parse().ok()).filter(|level| *level <= 3);
             scenario.level = level.ok_or(format!("`{rest}` is no level from L0 to L3"))?;
         }
+        "sockets" => scenario.sockets = true,
         "role" => {
             scenario.role = match rest {
                 "server" => Role::Server,

@@ -203,7 +203,7 @@ proptest! {
             let code = space.apply(SERVER_MS, *author, change);
             let theirs = core_change(change);
             if code == 33 || code == 0 {
-                prop_assert_eq!(core.raises_too_far(&store, &theirs).unwrap(), code == 33);
+                prop_assert_eq!(core.raises_too_far(&store, &theirs, 0).unwrap(), code == 33);
             }
             if code == 0 {
                 core.apply(&mut store, CoreReplica(*author), &theirs, space.position).unwrap();
