@@ -165,7 +165,7 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
     }
     world.check_equal().map_err(violation)?;
     world.check_presence().map_err(violation)?;
-    if !faults.loses_changes() {
+    if !faults.loses_changes() && faults.spoil == 0 {
         world.check_unrepaired().map_err(violation)?;
     }
     ledger.check(&world, faults).map_err(violation)?;
