@@ -51,6 +51,8 @@ pub const PING_INTERVAL_MS: u64 = 20_000;
 pub const SILENCE_TIMEOUT_MS: u64 = 45_000;
 /// How long a verdict is waited for while nothing comes, in milliseconds. (SESS-14)
 pub const ACK_TIMEOUT_MS: u64 = 15_000;
+/// How long a connection may take to be made. (SESS-27)
+pub const CONNECT_TIMEOUT_MS: u64 = 30_000;
 /// The first back-off's bound, in milliseconds. (SESS-10)
 pub const BACKOFF_BASE_MS: u64 = 500;
 /// The greatest back-off's bound, in milliseconds. (SESS-10)

@@ -58,7 +58,7 @@ pub use write::{Refusal, Write, WriteError};
 enum State {
     Idle,
     Waiting { until_ms: u64 },
-    Connecting,
+    Connecting { since_ms: u64 },
     AwaitWelcome { sent: Now },
     AwaitOpened { since_ms: u64 },
     Streaming(Session),
@@ -163,7 +163,7 @@ impl Client {
     /// Takes in what happened. A store error leaves the open transaction to be rolled back and the client to be loaded again.
     pub fn handle(&mut self, now: Now, store: &mut dyn Store, input: Input) -> Result<(), StoreError> {
         match input {
-            Input::Start if matches!(self.state, State::Idle) => self.connect(),
+            Input::Start if matches!(self.state, State::Idle) => self.connect(now),
             Input::Start => {}
             Input::Stop => self.stop(),
             Input::Connected => self.connected(now),
@@ -214,7 +214,7 @@ impl Client {
         match self.state {
             State::Idle => "idle",
             State::Waiting { .. } => "waiting",
-            State::Connecting => "connecting",
+            State::Connecting { .. } => "connecting",
             State::AwaitWelcome { .. } => "await-welcome",
             State::AwaitOpened { .. } => "await-opened",
             State::Streaming(_) => "streaming",
@@ -255,13 +255,13 @@ impl Client {
         self.outputs.push_back(Output::Send(frame));
     }
 
-    fn connect(&mut self) {
-        self.state = State::Connecting;
+    fn connect(&mut self, now: Now) {
+        self.state = State::Connecting { since_ms: now.mono_ms };
         self.outputs.push_back(Output::Connect);
     }
 
     fn connected(&mut self, now: Now) {
-        if !matches!(self.state, State::Connecting) {
+        if !matches!(self.state, State::Connecting { .. }) {
             return;
         }
         self.heard_ms = now.mono_ms;
@@ -314,7 +314,7 @@ impl Client {
     }
 
     fn frame(&mut self, now: Now, store: &mut dyn Store, bytes: &[u8]) -> Result<(), StoreError> {
-        if matches!(self.state, State::Idle | State::Waiting { .. } | State::Connecting) {
+        if matches!(self.state, State::Idle | State::Waiting { .. } | State::Connecting { .. }) {
             return Ok(());
         }
         self.heard_ms = now.mono_ms;
@@ -346,7 +346,7 @@ impl Client {
     fn message(&mut self, now: Now, store: &mut dyn Store, channel: u16, message: Message) -> Result<(), StoreError> {
         let code = message.code();
         match (&self.state, channel, message) {
-            (State::Idle | State::Waiting { .. } | State::Connecting, ..) => Ok(()),
+            (State::Idle | State::Waiting { .. } | State::Connecting { .. }, ..) => Ok(()),
             (State::AwaitWelcome { sent }, 0, Message::Welcome(welcome)) => {
                 let sent = *sent;
                 self.welcome(now, store, sent, &welcome)
@@ -438,8 +438,8 @@ impl Client {
         }
         self.renew_presence(now);
         match &self.state {
-            State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(),
-            State::Idle | State::Waiting { .. } | State::Connecting => {}
+            State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(now),
+            State::Idle | State::Waiting { .. } => {}
             _ if self.deadline_ms().is_some_and(|due| due <= now.mono_ms) => self.give_up(now, 0),
             State::AwaitOpened { .. } | State::Streaming(_) if self.sent_ms + limits::PING_INTERVAL_MS <= now.mono_ms => {
                 // SESS-7
@@ -457,7 +457,9 @@ impl Client {
     /// When the connection is given up unless something arrives.
     fn deadline_ms(&self) -> Option<u64> {
         match &self.state {
-            State::Idle | State::Waiting { .. } | State::Connecting => None,
+            State::Idle | State::Waiting { .. } => None,
+            // SESS-27
+            State::Connecting { since_ms } => Some(since_ms + limits::CONNECT_TIMEOUT_MS),
             State::AwaitWelcome { sent } => Some(sent.mono_ms + limits::HELLO_TIMEOUT_MS),
             State::AwaitOpened { since_ms } => Some(since_ms + limits::ACK_TIMEOUT_MS),
             State::Streaming(session) => {
@@ -470,9 +472,9 @@ impl Client {
 
     fn wake(&mut self) {
         let at = match &self.state {
-            State::Idle | State::Connecting => u64::MAX,
+            State::Idle => u64::MAX,
             State::Waiting { until_ms } => *until_ms,
-            State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
+            State::Connecting { .. } | State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
             State::AwaitOpened { .. } | State::Streaming(_) => {
                 let ping = self.sent_ms + limits::PING_INTERVAL_MS;
                 let reset = self.reset_due_ms().filter(|_| self.mismatched);

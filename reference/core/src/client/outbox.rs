@@ -1,6 +1,7 @@
 //! A client's own changes: the chain, the overlay and what is retained. Spec 2 and 6.
 //!
-//! Keys: `m` the identity, `w` there while one change at a time is pushed, `p` seq an own change with its verdict, `x` number a rejection the application has not dismissed.
+//! Keys: `m` the identity, `w` there while one change at a time is pushed, `p` seq an own change with its verdict, `x` number a rejection the application has not dismissed,
+//! `X` the last number given to one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -190,13 +191,19 @@ impl Outbox {
 
     /// Forgets accepted changes up to a position that is backed up. (IDENT-18)
     pub fn forget_backed_up(&mut self, store: &mut dyn Store, position: u64) -> Result<(), StoreError> {
-        for (seq, kept) in self.kept_after(store, 0)? {
-            match kept.verdict {
-                Some((_, at)) if at <= position && seq < self.identity.settled.0 => store.delete(&kept_key(seq))?,
-                _ => return Ok(()),
+        loop {
+            let page = store.scan(b"p", &after_prefix(b"p"), FORGOTTEN_PAGE)?;
+            for (key, bytes) in &page {
+                let kept = read_kept(bytes).map_err(damaged)?;
+                match kept.verdict {
+                    Some((_, at)) if at <= position && key_number(key) < self.identity.settled.0 => store.delete(key)?,
+                    _ => return Ok(()),
+                }
+            }
+            if page.len() < FORGOTTEN_PAGE {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// The server lost what it settled after `seq`: it is pending again. False where not all of it is retained. (IDENT-17)
@@ -379,9 +386,15 @@ impl Renamed {
     }
 }
 
+/// Own changes read in one call to the store where those are forgotten that are backed up.
+const FORGOTTEN_PAGE: usize = 16;
+
 /// Keeps a rejection for the application. (IDENT-22)
 pub(super) fn keep_rejection(store: &mut dyn Store, replica: Replica, code: Code, change: &Change) -> Result<(), StoreError> {
-    let number = rejections(store)?.last().map_or(1, |last| last.number + 1);
+    let number = store.get(b"X")?.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)? + 1;
+    let mut last = Writer::default();
+    last.uint(number);
+    store.put(b"X", &last.finish())?;
     let mut w = Writer::default();
     w.array(3);
     w.bytes(&replica.0);
