@@ -9,6 +9,9 @@ use crate::change::RecordName;
 use crate::rules::LWW;
 use crate::store::{Store, StoreError};
 
+/// Takes a row: address, record, cell, stored bytes; gives whether it wants more.
+type SeeRow<'a> = dyn FnMut(&[u8], RecordName, Option<CellName>, &[u8]) -> Result<bool, StoreError> + 'a;
+
 /// Which cells a comparison is about: those that the marks cover. (REPAIR-1, RULES-17, SUB-8)
 #[derive(Debug, Clone, Copy)]
 pub struct Covers<'a> {
@@ -137,12 +140,7 @@ impl Space {
     }
 
     /// Shows every row of a range: address, record, cell, stored bytes; until `see` gives false, which is given on.
-    fn rows_in(
-        &self,
-        store: &dyn Store,
-        (lower, upper): Bounds,
-        see: &mut dyn FnMut(&[u8], RecordName, Option<CellName>, &[u8]) -> Result<bool, StoreError>,
-    ) -> Result<bool, StoreError> {
+    fn rows_in(&self, store: &dyn Store, (lower, upper): Bounds, see: &mut SeeRow) -> Result<bool, StoreError> {
         let all = self.key(b'c');
         let mut from = [all.as_slice(), lower].concat();
         let to = if upper.is_empty() { after_prefix(&all) } else { [all.as_slice(), upper].concat() };
