@@ -8,7 +8,7 @@ use syncline::change::Cursor;
 use syncline::clock::History;
 use syncline::message::Message;
 use syncline::registry::Code;
-use syncline::server::{ConnId, ServerConfig};
+use syncline::server::{ConnId, Retention, ServerConfig};
 
 fn code(heard: &[Message]) -> Option<Code> {
     heard.iter().find_map(|message| if let Message::Error(error) = message { Some(error.code) } else { None })
@@ -45,7 +45,9 @@ fn a_store_error_ends_the_connection_it_failed_and_no_other() {
 /// A thousand connections that are at rest cost a wake-up nothing until their own time comes. (SESS-7)
 #[test]
 fn a_wake_up_is_for_those_whose_time_has_come() {
-    let mut talk = Talk::new(Counted::default());
+    // Nothing is forgotten here, so that only connections have times.
+    let config = ServerConfig { retention: Retention::FOR_EVER, ..ServerConfig::default() };
+    let mut talk = Talk::with(Counted::default(), config);
     for id in 1..=1_000 {
         talk.open(ConnId(id), &format!("space {id}"), 1, None);
     }

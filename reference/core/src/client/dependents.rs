@@ -50,13 +50,13 @@ impl Client {
         })
     }
 
-    /// The own changes without a verdict that raised records to the lives of these rows, ascending. (IDENT-25)
+    /// The own changes without a verdict that raised records to the lives that these rows stand on, ascending. (IDENT-25)
     pub(super) fn needs(&self, store: &dyn Store, rows: &[Row]) -> Result<Vec<u64>, StoreError> {
         let mut needs = Vec::new();
         for row in rows {
-            if self.base.life(store, &row.record)?.life < row.life {
-                needs.extend(self.outbox.raised_by(&row.record, row.life));
-            }
+            // The life it is written in, or else the one that it raises.
+            let lives = (self.base.life(store, &row.record)?.life + 1..=row.life).rev().take(2);
+            needs.extend(lives.filter_map(|life| self.outbox.raised_by(&row.record, life)).next());
         }
         needs.sort_unstable();
         needs.dedup();
