@@ -165,7 +165,9 @@ pub fn run(seed: u64, faults: &Faults) -> Result<Report, Violation> {
     }
     world.check_equal().map_err(violation)?;
     world.check_presence().map_err(violation)?;
-    if !faults.loses_changes() && faults.spoil == 0 {
+    // A deletion that only its reader remembers hides a new creation until the next mark, which repairs it (rationale, open questions).
+    let repairs = faults.spoil > 0 || faults.retention_ms > 0;
+    if !faults.loses_changes() && !repairs {
         world.check_unrepaired().map_err(violation)?;
     }
     ledger.check(&world, faults).map_err(violation)?;
