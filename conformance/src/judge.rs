@@ -265,7 +265,9 @@ fn judge_vectors(config: &Config, vectors: &[&Vector]) -> Vec<Judged> {
     let mut adapter = config.adapter.as_ref().map(|program| Adapter::start(&program.cmd, START_MS));
     let mut all = Vec::new();
     for vector in vectors {
+        let foreign = vector.profiles.iter().find(|profile| !config.profiles.contains(profile));
         let answer = match &mut adapter {
+            _ if foreign.is_some() => Ok(()),
             None => Err(Trouble::Unobservable("vectors need an adapter".to_owned())),
             Some(Err(trouble)) => Err(trouble.clone()),
             Some(Ok(adapter)) => vectors::ask(adapter, vector),
@@ -281,14 +283,19 @@ fn judge_vectors(config: &Config, vectors: &[&Vector]) -> Vec<Judged> {
             Trouble::Start(_) => Verdict::StartError,
             Trouble::Adapter(_) | Trouble::Script(_) => Verdict::AdapterError,
         });
+        let (verdict, shown) = match foreign {
+            Some(_) => (Verdict::NotClaimed, Vec::new()),
+            None => (verdict, answer.is_ok().then(|| vector.rule.clone()).into_iter().collect()),
+        };
+        let unclaimed = foreign.map(|profile| format!("the profile {profile} is not claimed"));
         all.push(Judged {
             check: format!("vectors/{}", vector.name),
             area: "vectors".to_owned(),
             verdict,
             rule: vector.rule.clone(),
-            shown: if answer.is_ok() { vec![vector.rule.clone()] } else { Vec::new() },
+            shown,
             place: format!("vectors/{}", vector.name),
-            why: answer.err().map(|trouble| trouble.to_string()).unwrap_or_default(),
+            why: answer.err().map(|trouble| trouble.to_string()).or(unclaimed).unwrap_or_default(),
             log: Vec::new(),
         });
     }

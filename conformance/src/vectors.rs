@@ -21,6 +21,8 @@ pub struct Vector {
     pub rule: String,
     /// The kind of its file.
     pub kind: String,
+    /// The profiles that it is about, besides the core.
+    pub profiles: Vec<String>,
     /// The bytes asked about, in hex.
     pub given: String,
     /// What must come of them.
@@ -44,15 +46,16 @@ pub fn load(folder: &Path) -> (Vec<Vector>, Vec<ScenarioError>) {
     for file in files(folder, "vec") {
         let stem = file.strip_prefix(folder).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
         let text = fs::read_to_string(&file).unwrap_or_default();
-        let mut kind = None;
+        let mut kind: Option<(String, Vec<String>)> = None;
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
             let parsed = match (&kind, line.strip_prefix("kind ")) {
                 (None, Some(named)) => {
-                    kind = Some(named.trim().to_owned());
+                    let mut words = named.split_whitespace().map(str::to_owned);
+                    kind = words.next().map(|kind| (kind, words.collect()));
                     continue;
                 }
                 (None, None) => Err("the file does not begin with its kind".to_owned()),
-                (Some(kind), _) => parse(&stem, kind, line),
+                (Some((kind, profiles)), _) => parse(&stem, kind, line).map(|vector| Vector { profiles: profiles.clone(), ..vector }),
             };
             match parsed {
                 Ok(vector) => good.push(vector),
@@ -71,8 +74,14 @@ pub fn parse(stem: &str, kind: &str, line: &str) -> Result<Vector, String> {
     let mut words = line.splitn(4, ' ');
     let mut word = || words.next().ok_or("a word is missing");
     let (verdict, name, rule, rest) = (word()?, word()?, word()?, word()?);
-    let vector =
-        |given: String, expected| Vector { name: format!("{stem}/{name}"), rule: rule.to_owned(), kind: kind.to_owned(), given, expected };
+    let vector = |given: String, expected| Vector {
+        name: format!("{stem}/{name}"),
+        rule: rule.to_owned(),
+        kind: kind.to_owned(),
+        profiles: Vec::new(),
+        given,
+        expected,
+    };
     if !matches!(kind, "value" | "frame" | "frame-agreed") {
         let (given, expected) = rest.split_once(" => ").ok_or("` => ` is missing")?;
         return Ok(vector(encoded(given)?, Expected::Bytes(encoded(expected)?)));

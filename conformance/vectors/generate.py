@@ -556,7 +556,7 @@ def merges():
 
 
 def subscriptions():
-    f = File("subscribe.vec", "frame-agreed", "Subscriptions. Spec 17.")
+    f = File("subscribe.vec", "frame-agreed subscribe", "Subscriptions. Spec 17.")
     ok, bad = f.frame, f.bad_frame
     opening = lambda cursor, *ext: [2, "home", R1, 0, cursor, *ext]
     many = [f"c{i:04}" for i in range(640)]
@@ -581,7 +581,7 @@ def subscriptions():
 
 
 def presences():
-    f = File("presence.vec", "frame-agreed", "Presence. Spec 18.")
+    f = File("presence.vec", "frame-agreed presence", "Presence. Spec 18.")
     ok, bad = f.frame, f.bad_frame
     ok("presence", "PRES-6", 1, [18, R1, 1, 30000, b"{}"])
     ok("presence-gone", "PRES-8", 1, [18, R1, 1, 0, None])
@@ -601,7 +601,7 @@ def presences():
 
 
 def flow():
-    f = File("flow.vec", "frame-agreed", "Credit. Spec 15.")
+    f = File("flow.vec", "frame-agreed flow", "Credit. Spec 15.")
     f.frame("credit", "FLOW-2", 1, [16, 1648576])
     f.frame("credit-of-nothing", "FLOW-2", 65535, [16, 0])
     f.frame("credit-of-all", "FLOW-2", 1, [16, MAX])
@@ -609,6 +609,66 @@ def flow():
     f.bad_frame("credit-text", "CODEC-13", [1, [16, "1"]])
     f.bad_frame("credit-field-missing", "CODEC-13", [1, [16]])
     f.bad_frame("credit-field-too-many", "CODEC-13", [1, [16, 1, 2]])
+    f.close()
+
+
+def conditions():
+    f = File("conditions.vec", "frame-agreed conditions", "Conditions, and what a change needs. Spec 6 and 16.")
+    T1, ok = ["todos", "t1"], f.frame
+    push = lambda changes, seq=9: [5, [seq, 5, [T1], changes]]
+    bad = lambda name, rule, changes, seq=9: f.bad_frame(name, rule, [1, push(changes, seq)])
+    ok("a-life", "COND-2", 1, push({1: [[T1, 0]]}))
+    ok("the-last-life", "COND-2", 1, push({1: [[T1, MAX]]}))
+    ok("no-value", "COND-2", 1, push({1: [[T1, ["title", 0], None]]}))
+    ok("a-stamp", "COND-2", 1, push({1: [[T1, ["title", 0], [1700000000000, 7, R1]]]}))
+    ok("an-element", "COND-2", 1, push({1: [[T1, ["tags", 8, "red"], None]]}))
+    ok("an-entry-of-an-unknown-rule", "COND-2", 1, push({1: [[T1, ["x", 24, [1]], [0, 0, R1]]]}))
+    ok("with-origin-and-needs", "IDENT-25", 1, push({0: [R1, 3, LINK], 1: [[T1, 1]], 4: [2, 8]}))
+    bad("no-conditions", "COND-3", {1: []})
+    bad("a-condition-of-one-item", "COND-3", {1: [[T1]]})
+    bad("a-condition-of-four-items", "COND-3", {1: [[T1, ["title", 0], None, 1]]})
+    bad("a-counter", "COND-3", {1: [[T1, ["votes", 3], None]]})
+    bad("lww-with-a-key", "COND-3", {1: [[T1, ["title", 0, "k"], None]]})
+    bad("a-set-without-a-key", "COND-3", {1: [[T1, ["tags", 8], None]]})
+    bad("a-rule-of-no-join", "COND-3", {1: [[T1, ["x", 5], None]]})
+    bad("a-stamp-without-its-author", "COND-3", {1: [[T1, ["title", 0], [5, 0]]]})
+    bad("a-counter-of-65536", "COND-3", {1: [[T1, ["title", 0], [5, 65536, R1]]]})
+    bad("a-record-without-a-name", "MODEL-8", {1: [[["todos", ""], 0]]})
+    bad("no-needs", "IDENT-30", {4: []})
+    bad("needs-of-itself", "IDENT-30", {4: [9]})
+    bad("needs-twice", "IDENT-30", {4: [2, 2]})
+    bad("needs-out-of-order", "IDENT-30", {4: [3, 2]})
+    bad("needs-of-0", "IDENT-30", {4: [0]})
+    f.close()
+
+
+def signals():
+    f = File("signal.vec", "frame-agreed signal", "Signals. Spec 23.")
+    f.frame("signal", "SIGNAL-1", 1, [19, R1, b"offer"])
+    f.frame("signal-empty", "SIGNAL-1", 65535, [19, R1, b""])
+    f.frame("signal-of-16384-bytes", "SIGNAL-4", 1, [19, R1, b"a" * 16384])
+    f.bad_frame("signal-of-16385-bytes", "SIGNAL-4", [1, [19, R1, b"a" * 16385]])
+    f.bad_frame("signal-text", "CODEC-13", [1, [19, R1, "offer"]])
+    f.bad_frame("signal-replica-of-15-bytes", "CODEC-13", [1, [19, R1[:15], b"a"]])
+    f.bad_frame("signal-field-missing", "CODEC-13", [1, [19, R1]])
+    f.close()
+
+
+def repairs():
+    f = File("repair.vec", "frame-agreed repair", "Ranges. Spec 20.")
+    ok, bad, digest = f.frame, f.bad_frame, sha(b"cell")
+    ok("ranges-of-all", "REPAIR-3", 1, [17, 1, [[b"", 1, 40, FINGER]]])
+    ok("ranges-of-three-kinds", "REPAIR-5", 1, [17, MAX, [[b"a", 0], [b"b", 1, 2, FINGER], [b"", 2, [b"c", digest], [b"d", digest]]]])
+    ok("ranges-of-an-empty-list", "REPAIR-3", 1, [17, 0, [[b"", 2]]])
+    ok("ranges-none", "REPAIR-9", 1, [17, 1, []])
+    bad("ranges-unsorted", "CODEC-13", [1, [17, 1, [[b"b", 0], [b"a", 0]]]])
+    bad("ranges-bound-twice", "CODEC-13", [1, [17, 1, [[b"a", 0], [b"a", 0]]]])
+    bad("ranges-unbounded-before-the-last", "CODEC-13", [1, [17, 1, [[b"", 0], [b"a", 0]]]])
+    bad("ranges-of-a-fourth-kind", "CODEC-13", [1, [17, 1, [[b"a", 3]]]])
+    bad("ranges-fingerprint-of-15-bytes", "CODEC-13", [1, [17, 1, [[b"", 1, 2, FINGER[:15]]]]])
+    bad("ranges-cells-unsorted", "CODEC-13", [1, [17, 1, [[b"", 2, [b"d", digest], [b"c", digest]]]]])
+    bad("ranges-digest-of-31-bytes", "CODEC-13", [1, [17, 1, [[b"", 2, [b"c", digest[:31]]]]]])
+    bad("ranges-seed-negative", "CODEC-13", [1, [17, -1, []]])
     f.close()
 
 
@@ -633,7 +693,7 @@ def clocks():
 
 
 def rules():
-    f = File("rules-frame.vec", "frame-agreed", "Frames of the profile rules. Spec 5 and 8.")
+    f = File("rules-frame.vec", "frame-agreed rules", "Frames of the profile rules. Spec 5 and 8.")
 
     def push(*ops):
         return [5, [1, 5, [T1, *ops]]]
@@ -667,7 +727,7 @@ def rules():
     f.close()
 
     a5 = [5, R2, "a"]
-    f = File("rules-merge.vec", "merge", "[state, changes as [author, stamp, + row]] => the state after them, by the rules of the profile rules. Spec 5. Expected states are written by hand.")
+    f = File("rules-merge.vec", "merge rules", "[state, changes as [author, stamp, + row]] => the state after them, by the rules of the profile rules. Spec 5. Expected states are written by hand.")
 
     def t(*cells, life=1, **fields):
         return [[T1, life, fields, list(cells)]] if cells else [[T1, life, fields]]
@@ -703,7 +763,7 @@ def rules():
          t(["f", 10, None, [1]], ["f", 11, R3, [1, "x"]], ["f", 17, None, [9]], ["f", 24, "k", [6, R3, "b"]], ["f", 28, [R3, 1, 0], [1]]))
     f.close()
 
-    f = File("rules-join.vec", "join", "[state, state] => their join, by the rules of the profile rules. Spec 5. Expected states are written by hand.")
+    f = File("rules-join.vec", "join rules", "[state, state] => their join, by the rules of the profile rules. Spec 5. Expected states are written by hand.")
     for name, rule, one, other, expected in (
             ("counter-later", "RULES-1", [*votes, R2, [2, 5]], [*votes, R2, [3, 1]], [*votes, R2, [3, 1]]), ("max", "RULES-7", [*best, None, [3]], [*best, None, [7]], [*best, None, [7]]),
             ("min", "RULES-7", ["best", 2, None, [3]], ["best", 2, None, [7]], ["best", 2, None, [3]]), ("multi-removed-wins", "RULES-15", [*notes, dot, ["a"]], [*notes, dot, []], [*notes, dot, []]),
@@ -712,7 +772,7 @@ def rules():
     f.case("cells-apart", "RULES-1", [t([*votes, R2, [2, 5]]), t([*votes, R3, [1, 1]])], t([*votes, R2, [2, 5]], [*votes, R3, [1, 1]]))
     f.close()
 
-    f = File("rules-fingerprint.vec", "fingerprint", "A state with cells of the profile rules => its fingerprint on the wire. Spec 8.")
+    f = File("rules-fingerprint.vec", "fingerprint rules", "A state with cells of the profile rules => its fingerprint on the wire. Spec 8.")
     one = t([*votes, R2, [1, 2]])
     cases = {"counter": one, "counter-sum-0": t([*votes, R2, [2, 0]]), "set": t([*tags, "x", [5, R2, True]]), "map": t([*attrs, "a", [[5, 1], R2, None]]), "max": t([*best, None, [7]]), "multi": t([*notes, dot, ["a"]]),
              "gone-does-not-count": t([*attrs, "a", [6, R2, UNDEFINED]], [*notes, dot, []], [*tags, "x", [6, R2, UNDEFINED]], [*votes, R2, [1, 2]]), "all-together": t([*best, None, [7]], [*notes, dot, ["a"]], [*votes, R2, [1, 2]], title=a5)}
@@ -721,14 +781,14 @@ def rules():
         f.case(name, "SYNC-18", state, fingerprint(state))
     f.close()
 
-    f = File("rules-admit.vec", "admit", "[server's time, state, [author, stamp, + row]] => the code, with changes of the profile rules. Spec 5.")
+    f = File("rules-admit.vec", "admit rules", "[server's time, state, [author, stamp, + row]] => the code, with changes of the profile rules. Spec 5.")
     for name, code, sum, amount in (("within", 0, MAX - 1, 1), ("beyond", 37, MAX, 1), ("below", 37, 1 - MAX, -2), ("back-again", 0, MAX, -1)):
         f.case(f"sum-{name}", "RULES-10", [5, t([*votes, R2, [1, sum]]), [R2, 5, [T1, votes, amount]]], code)
     f.case("sum-of-another", "RULES-10", [5, t([*votes, R3, [1, MAX]]), [R2, 5, [T1, votes, 1]]], 0)
     f.case("sum-in-a-new-life", "RULES-10", [5, t([*votes, R2, [1, MAX]], life=1), [R2, 5, [T1, 0, 2]]], 0)
     f.close()
 
-    f = File("rules-link.vec", "link", "The chain over changes of the profile rules. Spec 6.")
+    f = File("rules-link.vec", "link rules", "The chain over changes of the profile rules. Spec 6.")
     base = 1700000000000
     for name, *ops in (("amount", votes, 1), ("set-after", tags, [["x", True, [base + 9, 0]]]), ("multi", notes, [[dot], "b"]), ("unknown", ["f", 24], [["k", 1]])):
         changes = [[1, 5, [T1, *ops]]]
@@ -746,5 +806,8 @@ if __name__ == "__main__":
     presences()
     subscriptions()
     flow()
+    conditions()
+    signals()
+    repairs()
     rules()
     print(COUNT, "vectors")

@@ -52,7 +52,8 @@ pub fn vectors() -> Vec<Vector> {
 fn vectors_of(file: &Path) -> Vec<Vector> {
     let text = fs::read_to_string(file).unwrap();
     let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let kind = lines.next().and_then(|line| line.strip_prefix("kind ")).expect("a vector file begins with its kind").to_owned();
+    let kind = lines.next().and_then(|line| line.strip_prefix("kind ")).and_then(|kind| kind.split(' ').next());
+    let kind = kind.expect("a vector file begins with its kind").to_owned();
     lines.map(|line| vector(&kind, line)).collect()
 }
 
