@@ -54,6 +54,7 @@ pub async fn follow(global: &Global, remote: Remote) -> Result<(), Failure> {
         if last.as_ref() != Some(&token) {
             last = Some(token.clone());
             remote.set_token(token.text, token.expires_ms).await?;
+            eprintln!("note: the new token of {} is in use", path.display());
         }
     }
 }

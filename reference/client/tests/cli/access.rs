@@ -53,13 +53,13 @@ fn a_token_comes_from_a_file_and_is_renewed_from_it() {
     assert!(ann.fails(1, &["status", "--token-file", path]).contains("cannot be read"));
     std::fs::write(&file, "first\n").expect("the folder is ours");
     ann.ok(&["put", "todos/t1", "title=Milk"]);
-    let watch = Running::start(ann.command(&["watch", "--server", &server.url, "--token-file", path]));
+    let watch = Running::start_with_notes(ann.command(&["watch", "--server", &server.url, "--token-file", path]));
     assert!(home.ok(&["sync", "--server", &server.url, "--token", "second"]).contains("in sync"));
     // ACCESS-15: the second token is in use when the first one goes.
     std::fs::write(&file, "second\n").expect("the folder is ours");
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    while !watch.line().contains("is in use") {}
     std::fs::write(&revoked, "tokens = ['first']").expect("the folder is ours");
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    while home.run(&["sync", "--token", "first"]).status == 0 {}
     home.ok(&["put", "todos/t2", "title=Bread"]);
     home.ok(&["sync", "--token", "second"]);
     while !watch.line().contains("Bread") {}

@@ -1,10 +1,10 @@
 //! Processes to test with: replicas by the command line, and servers.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -97,6 +97,11 @@ fn left(output: std::process::Output) -> Ran {
     }
 }
 
+/// Passes on the lines that are read, until nobody listens.
+fn tell_lines(from: impl Read + Send + 'static, told: Sender<String>) {
+    std::thread::spawn(move || BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+}
+
 /// A process whose lines can be waited for.
 pub struct Running {
     child: Child,
@@ -107,9 +112,18 @@ impl Running {
     /// Starts a process and listens to its standard output.
     pub fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("cargo built the command");
-        let out = BufReader::new(child.stdout.take().expect("it is piped above"));
+        let out = child.stdout.take().expect("it is piped above");
         let (told, lines) = channel();
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        tell_lines(out, told);
+        Self { child, lines }
+    }
+
+    /// The same, with the notes on its standard error among the lines.
+    pub fn start_with_notes(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cargo built the command");
+        let (told, lines) = channel();
+        tell_lines(child.stdout.take().expect("it is piped above"), told.clone());
+        tell_lines(child.stderr.take().expect("it is piped above"), told);
         Self { child, lines }
     }
 

@@ -3,13 +3,16 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_syncline-server");
 
 /// A running server; killed when dropped.
 pub struct Program {
     child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// What it has logged, as far as it was read.
+    log: String,
     pub address: SocketAddr,
 }
 
@@ -30,7 +33,16 @@ impl Program {
             let (status, log) = finish(&mut child);
             panic!("it printed {line:?} and ended with {status}: {log}");
         };
-        Self { child, address }
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        Self { child, stderr, log: String::new(), address }
+    }
+
+    /// Waits until it has logged this.
+    pub fn logged(&mut self, words: &str) {
+        while !self.log.contains(words) {
+            let read = self.stderr.read_line(&mut self.log).expect("its log is text");
+            assert!(read > 0, "it ended without {words:?}: {}", self.log);
+        }
     }
 
     /// Kills it as a power cut would.
@@ -43,7 +55,8 @@ impl Program {
     pub fn terminate(mut self) -> (ExitStatus, String) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
         assert!(sent.success());
-        finish(&mut self.child)
+        self.stderr.read_to_string(&mut self.log).expect("its log is text");
+        (self.child.wait().expect("it ends"), std::mem::take(&mut self.log))
     }
 }
 
