@@ -1,0 +1,65 @@
+//! `syncline-conform`: judges an implementation of Syncline by the suite.
+//!
+//! Each verb stands in a module of its own: its arguments, and a function from them to the exit code.
+
+mod reference;
+mod run;
+mod tell;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use syncline_conformance::judge::Suite;
+use syncline_conformance::report;
+
+/// Judges an implementation of Syncline; without a command, the reference.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Judge an implementation
+    Run(run::Arguments),
+    /// List every scenario and vector
+    List,
+    /// Explain a rule or a scenario
+    Explain {
+        /// Such as IDENT-5 or identity/fork-changes-nothing
+        name: String,
+    },
+    /// List every rule and what names it
+    Coverage,
+}
+
+/// The arguments make no sense.
+const USAGE: u8 = 2;
+/// What is to be judged does not start.
+const NOT_STARTED: u8 = 4;
+/// A fault of this program or of the suite's files.
+const HARNESS: u8 = 5;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let suite = match Suite::load(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        Ok(suite) => suite,
+        Err(error) => return fail(HARNESS, &error),
+    };
+    match arguments.command.unwrap_or(Verb::Run(run::Arguments::default())) {
+        Verb::Run(arguments) => run::run(&suite, &arguments),
+        Verb::List => tell::list(&suite),
+        Verb::Explain { name } => tell::explain(&suite, &name),
+        Verb::Coverage => tell::coverage(&suite),
+    }
+}
+
+/// Says why nothing was judged.
+fn fail(code: u8, why: &str) -> ExitCode {
+    eprintln!("{why}");
+    println!("{}", report::last_line(report::Counts::default()));
+    ExitCode::from(code)
+}
