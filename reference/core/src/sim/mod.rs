@@ -2,6 +2,7 @@
 //!
 //! One seed, one run, byte for byte. Phase 1 does damage; phase 2 heals the network and demands that everything becomes equal.
 
+pub mod hostile;
 mod peers;
 mod wires;
 mod world;

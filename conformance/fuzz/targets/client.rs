@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|story: &[u8]| {
+    syncline::sim::hostile::client(story);
+});
