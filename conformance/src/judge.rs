@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::adapter::Adapter;
 use crate::checks::Rulebook;
 use crate::config::{Config, today};
+use crate::pattern::Difference;
 use crate::play::{Attachment, play};
 use crate::scenario::{Role, Scenario, ScenarioError};
 use crate::spec::Rule;
+use crate::trace::Event;
 use crate::trouble::Trouble;
 use crate::vectors::{self, Vector};
 use crate::world::START_MS;
@@ -111,6 +114,12 @@ pub struct Judged {
     pub check: String,
     /// The area it belongs to.
     pub area: String,
+    /// What it shows, in a sentence; for a vector, what is asked.
+    pub title: String,
+    /// The level at which it ran, or would have.
+    pub level: u8,
+    /// The rules it is there to show.
+    pub rules: Vec<String>,
     /// What came of it.
     pub verdict: Verdict,
     /// The rule at which it ended, or the first it covers.
@@ -121,8 +130,37 @@ pub struct Judged {
     pub place: String,
     /// Why.
     pub why: String,
+    /// How long it took, by the machine's clock.
+    pub took: Duration,
+    /// What a person needs to see why; none where it passed or was not run.
+    pub failure: Option<Failure>,
+}
+
+/// How a check failed.
+#[derive(Debug, Clone, Default)]
+pub struct Failure {
+    /// The line of the step at which it ended, and the step as it is written.
+    pub step: Option<(usize, String)>,
+    /// What was expected, in diagnostic notation where it is a value; empty where nothing is to be compared.
+    pub expected: String,
+    /// What came instead.
+    pub found: String,
+    /// The first place at which the two differ, where they are values.
+    pub difference: Option<Difference>,
     /// What happened before.
-    pub log: Vec<String>,
+    pub trace: Vec<Event>,
+}
+
+impl Failure {
+    fn of(step: Option<(usize, String)>, trouble: &Trouble, trace: Vec<Event>) -> Self {
+        let failure = Self { step, trace, ..Self::default() };
+        match trouble {
+            Trouble::Fault { expected, got, difference, .. } => {
+                Self { expected: expected.clone(), found: got.clone(), difference: difference.as_deref().cloned(), ..failure }
+            }
+            _ => failure,
+        }
+    }
 }
 
 /// One thing to check.
@@ -216,8 +254,12 @@ fn judge_scenario(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64
         rule: scenario.covers[0].clone(),
         shown: Vec::new(),
         place: scenario.file.display().to_string(),
+        title: scenario.title.clone(),
+        level,
+        rules: scenario.covers.clone(),
         why: String::new(),
-        log: Vec::new(),
+        took: Duration::ZERO,
+        failure: None,
     };
     let Some(attachment) = attachment else {
         judged.verdict = Verdict::Unobservable;
@@ -229,22 +271,25 @@ fn judge_scenario(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64
         judged.why = format!("the profile {profile} is not claimed");
         return judged;
     }
+    let begun = Instant::now();
     let outcome = play(scenario, attachment, rulebook, seed);
-    judged.log = outcome.log;
+    judged.took = begun.elapsed();
     judged.shown = outcome.shown;
     judged.shown.extend(scenario.covers.iter().filter(|_| outcome.trouble.is_none()).cloned());
     judged.shown.sort();
     judged.shown.dedup();
     let Some((step, trouble)) = outcome.trouble else { return judged };
-    if let Some(step) = step {
+    if let Some(step) = &step {
         judged.place = format!("{}:{}: {}", scenario.file.display(), step.line, step.text);
-        judged.rule = step.rule;
+        judged.rule.clone_from(&step.rule);
     }
     if let Trouble::Fault { rule: Some(rule), .. } = &trouble {
         judged.rule.clone_from(rule);
     }
     judged.verdict = verdict(suite, &judged.rule, &trouble);
     judged.why = trouble.to_string();
+    let seen = !judged.verdict.skipped();
+    judged.failure = seen.then(|| Failure::of(step.map(|step| (step.line, step.text)), &trouble, outcome.trace));
     judged
 }
 
@@ -265,6 +310,7 @@ fn judge_vectors(config: &Config, vectors: &[&Vector]) -> Vec<Judged> {
     let mut adapter = config.adapter.as_ref().map(|program| Adapter::start(&program.cmd, START_MS));
     let mut all = Vec::new();
     for vector in vectors {
+        let begun = Instant::now();
         let foreign = vector.profiles.iter().find(|profile| !config.profiles.contains(profile));
         let answer = match &mut adapter {
             _ if foreign.is_some() => Ok(()),
@@ -291,12 +337,16 @@ fn judge_vectors(config: &Config, vectors: &[&Vector]) -> Vec<Judged> {
         all.push(Judged {
             check: format!("vectors/{}", vector.name),
             area: "vectors".to_owned(),
+            title: vector.asked(),
+            level: 3,
+            rules: vec![vector.rule.clone()],
             verdict,
             rule: vector.rule.clone(),
             shown,
             place: format!("vectors/{}", vector.name),
-            why: answer.err().map(|trouble| trouble.to_string()).or(unclaimed).unwrap_or_default(),
-            log: Vec::new(),
+            why: answer.as_ref().err().map(|trouble| trouble.to_string()).or(unclaimed).unwrap_or_default(),
+            took: begun.elapsed(),
+            failure: answer.err().filter(|_| !verdict.skipped()).map(|trouble| Failure::of(None, &trouble, Vec::new())),
         });
     }
     all
@@ -321,12 +371,16 @@ fn apply_known(config: &Config, judged: &mut Vec<Judged>, whole: bool) {
         stale.push(Judged {
             check: format!("known/{}", known.check),
             area: "known".to_owned(),
+            title: String::new(),
+            level: 0,
+            rules: Vec::new(),
             verdict: Verdict::StaleKnown,
             rule: String::new(),
             shown: Vec::new(),
             place: "conform.toml".to_owned(),
             why,
-            log: Vec::new(),
+            took: Duration::ZERO,
+            failure: None,
         });
     }
     judged.extend(stale);

@@ -19,6 +19,7 @@ pub mod scenario;
 pub mod sockets;
 pub mod spec;
 pub mod step;
+pub mod trace;
 pub mod trouble;
 pub mod vectors;
 pub mod wire;

@@ -44,7 +44,7 @@ impl World<'_> {
                 None => json!({"record": [collection, id], "delete": true}),
             });
         }
-        self.log.push(format!("{who} writes {}", Value::Array(written.clone())));
+        self.tell(who, format!("writes {}", Value::Array(written.clone())));
         let guard = |(collection, id, field): &Guard| json!({"record": [collection, id], "field": field});
         let guards: Vec<Value> = guards.iter().map(guard).collect();
         let reply = self.call("write", json!({"peer": who, "rows": written, "if": guards}))?;
@@ -80,7 +80,7 @@ impl World<'_> {
         let view = self.view(who)?;
         let found = view.into_iter().filter(|(c, _, _)| c == collection).map(|(_, id, _)| Item::Text(id)).collect();
         let found = Item::Array(found);
-        matches(ids, &found, &mut self.names).map_err(|_| Trouble::fault(print_expr(ids), print(&found)))
+        matches(ids, &found, &mut self.names).map_err(|difference| Trouble::differs(print_expr(ids), &found, difference))
     }
 
     pub(crate) fn status(&mut self, who: &str, fields: &Options) -> Result<(), Trouble> {
@@ -128,7 +128,7 @@ impl World<'_> {
         let number = |row: &Value, name: &str| Item::Int(row.get(name).and_then(Value::as_i64).map_or(-1, i128::from));
         let rows = reply.get("rejections").and_then(Value::as_array).cloned().unwrap_or_default();
         let found = Item::Array(rows.iter().map(|row| Item::Array(vec![number(row, "seq"), number(row, "code")])).collect());
-        matches(pattern, &found, &mut self.names).map_err(|_| Trouble::fault(print_expr(pattern), print(&found)))
+        matches(pattern, &found, &mut self.names).map_err(|difference| Trouble::differs(print_expr(pattern), &found, difference))
     }
 
     /// The application sets what a client tells of itself; null takes it back.
@@ -152,10 +152,10 @@ impl World<'_> {
         loop {
             let reply = self.call("presence", json!({"peer": who}))?;
             let found = reply.get("presence").map_or(Ok(Item::Null), hex_items).map_err(Trouble::Adapter)?;
-            let Err(_) = matches(pattern, &found, &mut self.names) else { return Ok(()) };
+            let Err(difference) = matches(pattern, &found, &mut self.names) else { return Ok(()) };
             let now = self.now();
             if now >= end {
-                return Err(Trouble::fault(print_expr(pattern), print(&found)));
+                return Err(Trouble::differs(print_expr(pattern), &found, difference));
             }
             self.pass_until(PRESENT_STEP_MS, |_| false)?;
         }
@@ -168,8 +168,8 @@ impl World<'_> {
             return self.call("commit", json!({"peer": peer, "n": point.commit, "after": point.after})).map(drop);
         }
         if let Sut::Sockets(sockets) = &mut self.sut {
-            self.log.push("the server is killed and started again".to_owned());
             sockets.crash()?;
+            self.tell(peer, "was killed and started again");
             return self.drop_links(peer);
         }
         self.reopen(peer, "crash", json!({"peer": peer}))
@@ -177,7 +177,7 @@ impl World<'_> {
 
     /// The peer dies and opens again, on what is durable or on a copy.
     pub(crate) fn reopen(&mut self, peer: &str, verb: &str, fields: Value) -> Result<(), Trouble> {
-        self.log.push(format!("{verb} {peer}"));
+        self.tell(peer, verb);
         self.wants.remove(peer);
         self.crashed.insert(peer.to_owned());
         self.drop_links(peer)?;

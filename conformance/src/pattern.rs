@@ -1,6 +1,7 @@
 //! What expressions mean: their values, and whether a value matches one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::cbor::{Item, encode};
 use crate::compute;
@@ -8,6 +9,30 @@ use crate::edn::{Expr, print, print_expr};
 
 /// The names that are bound.
 pub type Names = BTreeMap<String, Item>;
+
+/// The first place at which a value is not as a pattern says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Where: `[1]` the second item of an array, `{"title"}` the value of a key, one after the other from the whole inwards; empty for the whole.
+    pub path: String,
+    /// What stands there in the pattern, or what it says of it.
+    pub expected: String,
+    /// What stands there in the value, or what is to be said of it.
+    pub found: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.path.is_empty() { "the whole" } else { &self.path };
+        write!(f, "{place}: expected {}, got {}", self.expected, self.found)
+    }
+}
+
+impl From<Difference> for String {
+    fn from(difference: Difference) -> Self {
+        difference.to_string()
+    }
+}
 
 /// The value of an expression.
 ///
@@ -56,15 +81,15 @@ fn integer(expr: &Expr, names: &Names) -> Result<i128, String> {
 /// Fails unless the item matches; binds names that are met for the first time, where it does.
 ///
 /// # Errors
-/// The place of the first difference, and what stands there.
-pub fn matches(expr: &Expr, item: &Item, names: &mut Names) -> Result<(), String> {
+/// The first difference.
+pub fn matches(expr: &Expr, item: &Item, names: &mut Names) -> Result<(), Difference> {
     let mut bound = names.clone();
     at(expr, item, &mut bound, "")?;
     *names = bound;
     Ok(())
 }
 
-fn at(expr: &Expr, item: &Item, names: &mut Names, place: &str) -> Result<(), String> {
+fn at(expr: &Expr, item: &Item, names: &mut Names, place: &str) -> Result<(), Difference> {
     match (expr, item) {
         (Expr::Elision | Expr::Any, _) => Ok(()),
         (Expr::Name(name), _) if !names.contains_key(name) => {
@@ -75,49 +100,51 @@ fn at(expr: &Expr, item: &Item, names: &mut Names, place: &str) -> Result<(), St
         (Expr::Map { pairs, rest }, Item::Map(items)) => map(pairs, *rest, items, names, place),
         (Expr::Call(name, choices), _) if name == "any" => {
             let found = choices.iter().any(|choice| at(choice, item, names, place).is_ok());
-            if found { Ok(()) } else { Err(differs(place, &print_expr(expr), item)) }
+            if found { Ok(()) } else { Err(differs(place, print_expr(expr), item)) }
         }
         (Expr::Call(name, bounds), _) if name == "in" && bounds.len() == 2 => {
-            let (low, high) = (integer(&bounds[0], names)?, integer(&bounds[1], names)?);
+            let bound = |expr: &Expr| integer(expr, names).map_err(|why| differs(place, why, item));
+            let (low, high) = (bound(&bounds[0])?, bound(&bounds[1])?);
             let found = matches!(item, Item::Int(n) if (low..=high).contains(n));
-            if found { Ok(()) } else { Err(differs(place, &print_expr(expr), item)) }
+            if found { Ok(()) } else { Err(differs(place, print_expr(expr), item)) }
         }
         _ => {
-            let expected = value(expr, names)?;
-            if encode(&expected) == encode(item) { Ok(()) } else { Err(differs(place, &print(&expected), item)) }
+            let expected = value(expr, names).map_err(|why| differs(place, why, item))?;
+            if encode(&expected) == encode(item) { Ok(()) } else { Err(differs(place, print(&expected), item)) }
         }
     }
 }
 
-fn array(patterns: &[Expr], items: &[Item], names: &mut Names, place: &str) -> Result<(), String> {
+fn array(patterns: &[Expr], items: &[Item], names: &mut Names, place: &str) -> Result<(), Difference> {
     let open = patterns.last() == Some(&Expr::Elision);
     let patterns = if open { &patterns[..patterns.len() - 1] } else { patterns };
     for (index, (pattern, item)) in patterns.iter().zip(items).enumerate() {
         at(pattern, item, names, &format!("{place}[{index}]"))?;
     }
     let fits = if open { items.len() >= patterns.len() } else { items.len() == patterns.len() };
-    if fits { Ok(()) } else { Err(format!("{}: expected {} items, got {}", named(place), patterns.len(), items.len())) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Difference { path: place.to_owned(), expected: format!("{} items", patterns.len()), found: items.len().to_string() })
+    }
 }
 
-fn map(pairs: &[(Expr, Expr)], rest: bool, items: &[(Item, Item)], names: &mut Names, place: &str) -> Result<(), String> {
+fn map(pairs: &[(Expr, Expr)], rest: bool, items: &[(Item, Item)], names: &mut Names, place: &str) -> Result<(), Difference> {
     for (key, pattern) in pairs {
-        let key = value(key, names)?;
+        let whole = |expected| Difference { path: place.to_owned(), expected, found: print(&Item::Map(items.to_vec())) };
+        let key = value(key, names).map_err(&whole)?;
         let found = items.iter().find(|(k, _)| *k == key);
-        let (_, item) = found.ok_or(format!("{}: the key {} is missing", named(place), print(&key)))?;
+        let (_, item) = found.ok_or_else(|| whole(format!("the key {}", print(&key))))?;
         at(pattern, item, names, &format!("{place}{{{}}}", print(&key)))?;
     }
     if rest || items.len() == pairs.len() {
         return Ok(());
     }
-    Err(format!("{}: expected {} keys, got {}", named(place), pairs.len(), items.len()))
+    Err(Difference { path: place.to_owned(), expected: format!("{} keys", pairs.len()), found: items.len().to_string() })
 }
 
-fn differs(place: &str, expected: &str, got: &Item) -> String {
-    format!("{}: expected {expected}, got {}", named(place), print(got))
-}
-
-fn named(place: &str) -> &str {
-    if place.is_empty() { "the whole" } else { place }
+fn differs(place: &str, expected: String, got: &Item) -> Difference {
+    Difference { path: place.to_owned(), expected, found: print(got) }
 }
 
 #[cfg(test)]
@@ -128,7 +155,8 @@ mod tests {
     fn check(pattern: &str, item: &str, expected: Result<(), &str>) {
         let pattern = Cursor::new(pattern).expr().expect("a pattern");
         let item = value(&Cursor::new(item).expr().expect("an item"), &Names::new()).expect("a value");
-        assert_eq!(matches(&pattern, &item, &mut Names::new()), expected.map_err(str::to_owned));
+        let found = matches(&pattern, &item, &mut Names::new()).map_err(|difference| difference.to_string());
+        assert_eq!(found, expected.map_err(str::to_owned));
     }
 
     #[test]
@@ -148,6 +176,8 @@ mod tests {
         check("[any(1, 2), in(0, 5), -3]", "[2, 5, -3]", Ok(()));
         check("{0: 1, ...}", "{0: 1, 2: 3}", Ok(()));
         check("{0: 1}", "{0: 1, 2: 3}", Err("the whole: expected 1 keys, got 2"));
+        check("{0: 1, ...}", "{2: 3}", Err("the whole: expected the key 0, got {2: 3}"));
+        check("[0, {1: [2]}]", "[0, {1: [3]}]", Err("[1]{1}[0]: expected 2, got 3"));
         check("null", "undefined", Err("the whole: expected null, got undefined"));
     }
 }

@@ -8,6 +8,7 @@ use crate::pattern::value;
 use crate::scenario::{Role, Scenario, Step};
 use crate::sockets::Sockets;
 use crate::step::Action;
+use crate::trace::{Event, What};
 use crate::trouble::Trouble;
 use crate::world::{START_MS, Sut, World};
 use serde_json::json;
@@ -30,14 +31,14 @@ pub struct Outcome {
     /// The step at which it ended, and why; none where it went through.
     pub trouble: Option<(Option<Step>, Trouble)>,
     /// What happened.
-    pub log: Vec<String>,
+    pub trace: Vec<Event>,
     /// The rules of the steps that were taken.
     pub shown: Vec<String>,
 }
 
 /// Plays a scenario from the beginning.
 pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, seed: u64) -> Outcome {
-    let mut outcome = Outcome { trouble: None, log: Vec::new(), shown: Vec::new() };
+    let mut outcome = Outcome { trouble: None, trace: Vec::new(), shown: Vec::new() };
     let mut world = match stage(scenario, attachment, rulebook, seed) {
         Ok(world) => world,
         Err(trouble) => {
@@ -48,7 +49,7 @@ pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, s
     for step in &scenario.steps {
         let now = world.now();
         world.names.insert("now".to_owned(), Item::Int(i128::from(now)));
-        world.log.push(format!("    {}: {}", step.line, step.text));
+        world.note(What::Step { line: step.line, text: step.text.clone() });
         if let Err(trouble) = world.step(&step.action) {
             outcome.trouble = Some((Some(step.clone()), trouble));
             break;
@@ -57,7 +58,7 @@ pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, s
             outcome.shown.push(step.rule.clone());
         }
     }
-    outcome.log = std::mem::take(&mut world.log);
+    outcome.trace = std::mem::take(&mut world.trace);
     outcome
 }
 

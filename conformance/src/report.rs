@@ -90,8 +90,9 @@ fn failed(out: &mut String, suite: &Suite, failure: &Judged, command: &str) {
     if let Some(rule) = suite.rule(&failure.rule) {
         let _ = writeln!(out, "  {}: {}", rule.id, rule.sentence);
     }
-    for line in &failure.log[failure.log.len().saturating_sub(LOG_LINES_MAX)..] {
-        let _ = writeln!(out, "    | {}", clip(line));
+    let trace = failure.failure.as_ref().map_or(&[][..], |failure| &failure.trace);
+    for event in &trace[trace.len().saturating_sub(LOG_LINES_MAX)..] {
+        let _ = writeln!(out, "    | {}", clip(&event.to_string()));
     }
     let _ = writeln!(out, "  again: {command} --filter {}\n", failure.check);
 }

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use crate::cbor::Item;
+use crate::edn::print;
+use crate::pattern::Difference;
+
 /// Why a step did not pass.
 #[derive(Debug, Clone)]
 pub enum Trouble {
@@ -13,6 +17,8 @@ pub enum Trouble {
         expected: String,
         /// What came.
         got: String,
+        /// The first place at which the two differ, where they are values.
+        difference: Option<Box<Difference>>,
     },
     /// The implementation died.
     Crash(String),
@@ -31,19 +37,27 @@ pub enum Trouble {
 impl Trouble {
     /// The implementation's fault against the step's rule.
     pub fn fault(expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self::Fault { rule: None, expected: expected.into(), got: got.into() }
+        Self::Fault { rule: None, expected: expected.into(), got: got.into(), difference: None }
+    }
+
+    /// The implementation's fault against the step's rule: a value that is not as expected, and where it is not.
+    pub fn differs(expected: impl Into<String>, found: &Item, difference: Difference) -> Self {
+        Self::Fault { rule: None, expected: expected.into(), got: print(found), difference: Some(Box::new(difference)) }
     }
 
     /// The implementation's fault against a rule that is checked everywhere.
     pub fn broken(rule: &str, expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self::Fault { rule: Some(rule.to_owned()), expected: expected.into(), got: got.into() }
+        Self::Fault { rule: Some(rule.to_owned()), expected: expected.into(), got: got.into(), difference: None }
     }
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fault { expected, got, .. } => write!(f, "expected {expected}\n     got {got}"),
+            Self::Fault { expected, got, difference, .. } => {
+                write!(f, "expected {expected}\n     got {got}")?;
+                difference.as_ref().map_or(Ok(()), |difference| write!(f, "\n      at {difference}"))
+            }
             Self::Crash(why) => write!(f, "the implementation died: {why}"),
             Self::Timeout(why) => write!(f, "no answer: {why}"),
             Self::Adapter(why) => write!(f, "the adapter broke its protocol: {why}"),

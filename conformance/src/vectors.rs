@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::adapter::Adapter;
 use crate::cbor::{decode_sequence, encode};
 use crate::edn::{Cursor, hex, print, unhex};
-use crate::pattern::{Names, value};
+use crate::pattern::{Names, matches, value};
 use crate::scenario::{ScenarioError, files};
 use crate::trouble::Trouble;
 
@@ -132,14 +132,37 @@ pub fn ask(adapter: &mut Adapter, vector: &Vector) -> Result<(), Trouble> {
         Expected::Accepted => (bytes.is_some(), "to be accepted".to_owned()),
         Expected::Error(expected) => (error == Some(expected), expected.clone()),
     };
-    if agrees { Ok(()) } else { Err(Trouble::fault(format!("{expected} of {}", shown(&vector.given)), got)) }
+    if agrees { Ok(()) } else { Err(difference(expected, got)) }
+}
+
+/// The fault; with the place at which the two differ, where each is one value.
+fn difference(expected: String, got: String) -> Trouble {
+    let item = |text: &str| {
+        let mut cursor = Cursor::new(text);
+        cursor.expr().ok().filter(|_| cursor.end().is_ok())
+    };
+    let found = item(&got).and_then(|expr| value(&expr, &Names::new()).ok());
+    match (item(&expected), found) {
+        (Some(pattern), Some(found)) => match matches(&pattern, &found, &mut Names::new()) {
+            Err(difference) => Trouble::differs(expected, &found, difference),
+            Ok(()) => Trouble::fault(expected, got),
+        },
+        _ => Trouble::fault(expected, got),
+    }
+}
+
+impl Vector {
+    /// What an adapter is asked, for people.
+    pub fn asked(&self) -> String {
+        format!("{} of {}", self.kind, shown(&self.given))
+    }
 }
 
 /// Bytes in diagnostic notation where they are some, else in hex.
 fn shown(digits: &str) -> String {
     let bytes = unhex(digits).unwrap_or_default();
     match decode_sequence(&bytes) {
-        Ok(items) => format!("{} (h'{digits}')", items.iter().map(print).collect::<Vec<_>>().join(", ")),
+        Ok(items) => items.iter().map(print).collect::<Vec<_>>().join(", "),
         Err(_) => format!("h'{digits}'"),
     }
 }

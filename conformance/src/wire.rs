@@ -6,7 +6,7 @@ use tungstenite::Message;
 use crate::cbor::Item;
 use crate::checks::{code, code_of};
 use crate::edn::{Expr, print, print_expr};
-use crate::pattern::{matches, value};
+use crate::pattern::{Difference, matches, value};
 use crate::scenario::Role;
 use crate::step::{Options, Payload};
 use crate::trouble::Trouble;
@@ -84,7 +84,7 @@ impl World<'_> {
             let message = self.next(who, channel, &expected)?;
             let Err(why) = self.matches_message(pattern, &message) else { return Ok(()) };
             if !self.skippable(pattern, &message) {
-                return Err(Trouble::fault(expected, format!("{}\n          {why}", print(&message))));
+                return Err(Trouble::differs(expected, &message, why));
             }
         }
     }
@@ -99,7 +99,7 @@ impl World<'_> {
     }
 
     /// Whether a message matches, extensions aside that anyone may add and nobody needs to know.
-    fn matches_message(&mut self, pattern: &Expr, message: &Item) -> Result<(), String> {
+    fn matches_message(&mut self, pattern: &Expr, message: &Item) -> Result<(), Difference> {
         let found = matches(pattern, message, &mut self.names);
         if found.is_err()
             && let Some(bare) = without_extensions(message)
@@ -140,7 +140,6 @@ impl World<'_> {
             }
             Payload::Bytes(expr) => {
                 let bytes = value(expr, &self.names)?.as_bytes().unwrap_or_default().to_vec();
-                self.log.push(format!("{who} > h'{}'", crate::edn::hex(&bytes)));
                 self.send_bytes(who, bytes)
             }
             Payload::Zeros(count) => self.send_bytes(who, vec![0; *count]),
@@ -217,9 +216,9 @@ impl World<'_> {
             (None, None) => Ok(()),
             (None, Some(found)) => Err(Trouble::fault(format!("no {collection}/{id}"), print(&found))),
             (Some(fields), None) => Err(Trouble::fault(format!("{collection}/{id} {}", self.shown(fields)), "it is absent")),
-            (Some(fields), Some(found)) => matches(fields, &found, &mut self.names).map_err(|why| {
-                Trouble::fault(format!("{collection}/{id} {}", self.shown(fields)), format!("{}\n          {why}", print(&found)))
-            }),
+            (Some(fields), Some(found)) => {
+                matches(fields, &found, &mut self.names).map_err(|difference| Trouble::differs(self.shown(fields), &found, difference))
+            }
         }
     }
 

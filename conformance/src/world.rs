@@ -15,6 +15,7 @@ use crate::pattern::{Names, matches};
 use crate::peers::other_end;
 use crate::scenario::Role;
 use crate::sockets::{Sockets, unix_ms};
+use crate::trace::{Event, Frame, What};
 use crate::trouble::Trouble;
 
 /// Where the deterministic time begins.
@@ -79,7 +80,7 @@ pub struct World<'a> {
     /// The codes of the profiles that the harness wants or offers, the core first.
     pub(crate) profiles: Vec<u64>,
     /// What happened, for the report of a failure.
-    pub log: Vec<String>,
+    pub trace: Vec<Event>,
 }
 
 impl<'a> World<'a> {
@@ -102,7 +103,7 @@ impl<'a> World<'a> {
             peers: BTreeSet::new(),
             conns: 0,
             profiles: vec![0],
-            log: Vec::new(),
+            trace: Vec::new(),
         }
     }
 
@@ -112,6 +113,22 @@ impl<'a> World<'a> {
             Sut::Adapter(adapter) => adapter.now,
             Sut::Sockets(_) => unix_ms(),
         }
+    }
+
+    /// Keeps what happened.
+    pub(crate) fn note(&mut self, what: What) {
+        let at = self.now();
+        self.trace.push(Event { at, what });
+    }
+
+    /// Keeps what happened to someone, in words.
+    pub(crate) fn tell(&mut self, who: &str, text: impl Into<String>) {
+        self.note(What::Told { who: who.to_owned(), text: text.into() });
+    }
+
+    fn sent(&mut self, conn: &str, from: &str, to: &str, bytes: &[u8], judged: bool) {
+        let frame = Frame { conn: conn.to_owned(), from: from.to_owned(), to: to.to_owned(), judged, bytes: bytes.to_vec() };
+        self.note(What::Frame(frame));
     }
 
     /// Gives the adapter a command; takes in what it caused.
@@ -132,13 +149,13 @@ impl<'a> World<'a> {
             Output::NoFrame { .. } => Err(Trouble::broken("BIND-1", "binary messages", "a text message")),
             Output::Close { peer, conn } => self.close(&peer, &conn),
             Output::Connect { peer } => {
-                self.log.push(format!("{peer} wants to connect"));
+                self.tell(&peer, "wants to connect");
                 self.wants.insert(peer);
                 Ok(())
             }
             Output::Event { peer, event } => self.event(peer, event),
             Output::Crashed { peer } => {
-                self.log.push(format!("{peer} died"));
+                self.tell(&peer, "died");
                 self.crashed.insert(peer.clone());
                 self.drop_links(&peer)
             }
@@ -151,16 +168,18 @@ impl<'a> World<'a> {
 
     fn frame(&mut self, peer: &str, conn: &str, bytes: Vec<u8>) -> Result<(), Trouble> {
         let Some(who) = self.who(conn) else { return Ok(()) };
-        let (channel, messages) = self.rulebook.frame(&bytes)?;
         let server = peer == "server";
+        let to = match self.role {
+            Role::Client => "server".to_owned(),
+            Role::Both if !server => other_end(conn, peer).unwrap_or("server".to_owned()),
+            Role::Server | Role::Peer | Role::Both => who.clone(),
+        };
+        self.sent(conn, peer, &to, &bytes, true);
+        let (channel, messages) = self.rulebook.frame(&bytes)?;
         for message in messages {
-            let side = if server { '<' } else { '>' };
-            let side = if matches!(self.role, Role::Client | Role::Peer) { '<' } else { side };
-            self.log.push(format!("{who} {side} {channel}, {}", print(&message)));
             self.message(&who, server, channel, message)?;
         }
         if self.role == Role::Both {
-            let to = if server { who } else { other_end(conn, peer).unwrap_or("server".to_owned()) };
             self.flight.push_back((conn.to_owned(), to, bytes));
         }
         Ok(())
@@ -210,7 +229,7 @@ impl<'a> World<'a> {
 
     fn close(&mut self, peer: &str, conn: &str) -> Result<(), Trouble> {
         let Some(who) = self.who(conn) else { return Ok(()) };
-        self.log.push(format!("{who}: {peer} ends the connection"));
+        self.tell(peer, format!("ends the connection {conn}"));
         let link = self.links.get_mut(&who).expect("found by its conn");
         let stood = std::mem::replace(&mut link.open, false);
         link.closed = true;
@@ -222,7 +241,7 @@ impl<'a> World<'a> {
     }
 
     fn event(&mut self, peer: String, event: Map<String, Value>) -> Result<(), Trouble> {
-        self.log.push(format!("{peer} event {}", Value::Object(event.clone())));
+        self.tell(&peer, format!("event {}", Value::Object(event.clone())));
         for (whose, never) in &self.nevers {
             let Never::Event(name, fields) = never else { continue };
             if *whose == peer && crate::local::event_matches(&event, name, fields, &self.names) {
@@ -282,22 +301,22 @@ impl<'a> World<'a> {
         }
         let mut items = vec![Item::Int(i128::from(channel))];
         items.extend(messages);
-        self.log.push(format!("{who} > {}", items.iter().map(print).collect::<Vec<_>>().join(", ")));
         self.send_bytes(who, encode_sequence(&items))
     }
 
     /// The harness sends bytes.
     pub(crate) fn send_bytes(&mut self, who: &str, bytes: Vec<u8>) -> Result<(), Trouble> {
         let conn = self.links.get(who).ok_or(format!("{who} is not connected"))?.conn.clone();
+        let (from, peer) = match self.role {
+            Role::Client => ("server", who),
+            Role::Peer => (who, "c"),
+            Role::Server | Role::Both => (who, "server"),
+        };
+        self.sent(&conn, from, peer, &bytes, false);
         if let Sut::Sockets(sockets) = &mut self.sut {
             sockets.send(&conn, Message::binary(bytes));
             return Ok(());
         }
-        let peer = match self.role {
-            Role::Client => who,
-            Role::Peer => "c",
-            Role::Server | Role::Both => "server",
-        };
         self.call("frame", json!({"peer": peer, "conn": conn, "frame": hex(&bytes)})).map(drop)
     }
 
