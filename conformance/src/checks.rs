@@ -1,13 +1,12 @@
 //! What is checked of every frame an implementation sends, whatever the story.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use cddl::validator::{Validator, cbor::CBORValidator};
 use serde::Deserialize;
 
 use crate::cbor::{Item, decode_sequence};
+use crate::corpus::Corpus;
 use crate::edn::print;
 use crate::trouble::Trouble;
 
@@ -83,21 +82,21 @@ struct ClassEntry {
 }
 
 impl Rulebook {
-    /// Reads them from the spec's folder.
+    /// Reads them.
     ///
     /// # Errors
     /// A file that cannot be read or makes no sense.
-    pub fn load(spec: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(spec.join("syncline.cddl")).map_err(|error| format!("syncline.cddl: {error}"))?;
+    pub fn load(corpus: &Corpus) -> Result<Self, String> {
+        let text = corpus.read("spec/syncline.cddl")?;
         // Parsed once for the whole run; the tree borrows the text.
         let text: &'static str = Box::leak(text.into_boxed_str());
         let schema = Some(cddl::cddl_from_str(text, true).map_err(|error| format!("syncline.cddl: {error}"))?);
-        let text = fs::read_to_string(spec.join("registries/errors.toml")).map_err(|error| format!("errors.toml: {error}"))?;
+        let text = corpus.read("spec/registries/errors.toml")?;
         let file: ErrorFile = toml::from_str(&text).map_err(|error| format!("errors.toml: {error}"))?;
         let class = |name: &str| file.class.iter().find(|class| class.name == name).map_or(u64::MAX, |class| class.code);
         let errors = file.error.iter().map(|entry| (entry.code, class(&entry.class))).collect::<BTreeMap<_, _>>();
         let errors = file.error.into_iter().map(|entry| (entry.code, ErrorEntry { class_code: errors[&entry.code], ..entry })).collect();
-        let text = fs::read_to_string(spec.join("registries/profiles.toml")).map_err(|error| format!("profiles.toml: {error}"))?;
+        let text = corpus.read("spec/registries/profiles.toml")?;
         let file: ProfileFile = toml::from_str(&text).map_err(|error| format!("profiles.toml: {error}"))?;
         let profiles = file.profile.into_iter().map(|entry| (entry.name, entry.code)).collect();
         Ok(Self { schema, errors, profiles })

@@ -1,7 +1,6 @@
 //! Runs checks and gives verdicts.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::adapter::Adapter;
 use crate::checks::Rulebook;
 use crate::config::{Config, today};
+use crate::corpus::Corpus;
 use crate::pattern::Difference;
 use crate::play::{Attachment, play};
 use crate::scenario::{Role, Scenario, ScenarioError};
@@ -20,8 +20,8 @@ use crate::world::START_MS;
 
 /// The suite: the spec's rules, the scenarios and the vectors.
 pub struct Suite {
-    /// The folder `conformance`.
-    pub folder: PathBuf,
+    /// Where it was read.
+    pub corpus: Corpus,
     /// The spec's rules.
     pub rules: Vec<Rule>,
     /// The stories.
@@ -33,14 +33,14 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Reads the suite below a folder, and the spec beside it.
+    /// Reads the suite and the spec.
     ///
     /// # Errors
     /// A spec that cannot be read.
-    pub fn load(folder: &Path) -> Result<Self, String> {
-        let rules = crate::spec::rules(&folder.join("../spec")).map_err(|error| error.to_string())?;
-        let (scenarios, mut faults) = crate::scenario::load(&folder.join("scenarios"));
-        let (vectors, more) = vectors::load(&folder.join("vectors"));
+    pub fn load(corpus: Corpus) -> Result<Self, String> {
+        let rules = crate::spec::rules(&corpus).map_err(|error| error.to_string())?;
+        let (scenarios, mut faults) = crate::scenario::load(&corpus);
+        let (vectors, more) = vectors::load(&corpus);
         faults.extend(more);
         let known: BTreeSet<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
         for scenario in &scenarios {
@@ -50,7 +50,7 @@ impl Suite {
                 faults.push(ScenarioError { file: scenario.file.clone(), line, fault: format!("{rule} is no rule of the spec") });
             }
         }
-        Ok(Self { folder: folder.to_owned(), rules, scenarios, vectors, faults })
+        Ok(Self { corpus, rules, scenarios, vectors, faults })
     }
 
     /// A rule by its id.

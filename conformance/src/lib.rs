@@ -6,6 +6,7 @@ pub mod cbor;
 pub mod checks;
 pub mod compute;
 pub mod config;
+pub mod corpus;
 pub mod edn;
 pub mod fold;
 pub mod judge;

@@ -1,8 +1,8 @@
 //! Scenario files: the header, and the steps with the rule that each checks.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::corpus::Corpus;
 use crate::edn::{Cursor, Expr};
 use crate::step::{Action, parse_action};
 
@@ -76,35 +76,20 @@ impl std::fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
-/// Every scenario below a folder, in the order of their ids, and the faults of the files that are none.
-pub fn load(folder: &Path) -> (Vec<Scenario>, Vec<ScenarioError>) {
+/// The folder of the scenarios, in a checkout.
+const FOLDER: &str = "conformance/scenarios";
+
+/// Every scenario, in the order of their ids, and the faults of the files that are none.
+pub fn load(corpus: &Corpus) -> (Vec<Scenario>, Vec<ScenarioError>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for file in files(folder, "scn") {
-        let id = file.strip_prefix(folder).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
-        let text = fs::read_to_string(&file).unwrap_or_default();
+    for (file, text) in corpus.files(FOLDER, "scn") {
+        let id = file.strip_prefix(FOLDER).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
         match parse(&id, &file, &text) {
             Ok(scenario) => good.push(scenario),
             Err(error) => bad.push(error),
         }
     }
     (good, bad)
-}
-
-/// The files below a folder with this extension, sorted.
-pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// Parses one file.

@@ -8,6 +8,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::corpus::Corpus;
+
+const CHAPTERS: &str = "spec/src";
+
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] = &[
     "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "COND",
@@ -42,7 +46,7 @@ pub struct Rule {
 pub struct SpecError {
     /// The chapter at fault.
     pub file: PathBuf,
-    /// The line at fault, from 1; 0 where the file could not be read.
+    /// The line at fault, from 1; 0 where nothing was found.
     pub line: usize,
     /// What is wrong.
     pub fault: String,
@@ -56,21 +60,23 @@ impl fmt::Display for SpecError {
 
 impl std::error::Error for SpecError {}
 
-/// Every rule of the chapters in `spec_dir/src`, in the order they are printed.
+/// Every rule of the spec's chapters, in the order they are printed.
 ///
 /// # Errors
-/// A chapter that cannot be read, an id used twice or in an unknown area, a rule without exactly one keyword, or a keyword without an id.
-pub fn rules(spec_dir: &Path) -> Result<Vec<Rule>, SpecError> {
+/// No chapters, an id used twice or in an unknown area, a rule without exactly one keyword, or a keyword without an id.
+pub fn rules(corpus: &Corpus) -> Result<Vec<Rule>, SpecError> {
     let mut rules = Vec::new();
     let mut seen = BTreeSet::new();
-    for file in chapters(&spec_dir.join("src"))? {
-        let text = fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
+    for (file, text) in corpus.files(CHAPTERS, "md") {
         for rule in rules_of(&file, &text)? {
             if !seen.insert(rule.id.clone()) {
                 return Err(SpecError { fault: format!("{} is used twice", rule.id), file, line: rule.line });
             }
             rules.push(rule);
         }
+    }
+    if rules.is_empty() {
+        return Err(SpecError { file: CHAPTERS.into(), line: 0, fault: "no rule stands there".to_owned() });
     }
     Ok(rules)
 }
@@ -189,18 +195,6 @@ fn ids(text: &str) -> Vec<(usize, String)> {
         }
     }
     found
-}
-
-fn chapters(folder: &Path) -> Result<Vec<PathBuf>, SpecError> {
-    let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
-    let mut files: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
-    files.sort();
-    Ok(files)
-}
-
-fn unreadable(file: &Path, error: &std::io::Error) -> SpecError {
-    SpecError { file: file.to_owned(), line: 0, fault: error.to_string() }
 }
 
 #[cfg(test)]

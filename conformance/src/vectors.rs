@@ -1,15 +1,13 @@
 //! Vector files, and how an adapter is asked about them (vectors/README.md).
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::adapter::Adapter;
 use crate::cbor::{decode_sequence, encode};
+use crate::corpus::Corpus;
 use crate::edn::{Cursor, hex, print, unhex};
 use crate::pattern::{Names, matches, value};
-use crate::scenario::{ScenarioError, files};
+use crate::scenario::ScenarioError;
 use crate::trouble::Trouble;
 
 /// One case.
@@ -40,12 +38,14 @@ pub enum Expected {
     Error(String),
 }
 
-/// Every case below a folder, and the faults of lines that are none.
-pub fn load(folder: &Path) -> (Vec<Vector>, Vec<ScenarioError>) {
+/// The folder of the vectors, in a checkout.
+const FOLDER: &str = "conformance/vectors";
+
+/// Every case, and the faults of lines that are none.
+pub fn load(corpus: &Corpus) -> (Vec<Vector>, Vec<ScenarioError>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for file in files(folder, "vec") {
-        let stem = file.strip_prefix(folder).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
-        let text = fs::read_to_string(&file).unwrap_or_default();
+    for (file, text) in corpus.files(FOLDER, "vec") {
+        let stem = file.strip_prefix(FOLDER).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
         let mut kind: Option<(String, Vec<String>)> = None;
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
             let parsed = match (&kind, line.strip_prefix("kind ")) {

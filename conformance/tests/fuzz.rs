@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use syncline::sim::hostile;
-use syncline_conformance::scenario::{self, files};
+use syncline_conformance::corpus::Corpus;
+use syncline_conformance::scenario;
 
 /// Feeds every seed of a target.
 fn each(target: &str, feed: impl Fn(&[u8])) {
@@ -37,9 +38,9 @@ fn stories_of_a_client() {
 /// Scenario files that end anywhere are refused or read, never a panic.
 #[test]
 fn scenarios_cut_short() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    for file in files(&folder, "scn") {
-        let text = std::fs::read_to_string(&file).expect("a scenario is text");
+    let scenarios = Corpus::own().files("conformance/scenarios", "scn");
+    assert!(!scenarios.is_empty());
+    for (file, text) in scenarios {
         let cuts = text.char_indices().step_by(37).map(|(at, _)| at);
         cuts.for_each(|at| drop(scenario::parse("a/b", &file, &text[..at])));
     }

@@ -11,6 +11,7 @@ use common::{Case, change, item, items, replica, root, state, vectors};
 use syncline::message;
 use syncline::registry::Profiles;
 use syncline_conformance::cbor::{Item, encode, encode_sequence};
+use syncline_conformance::corpus::Corpus;
 use syncline_conformance::edn::{Cursor, hex, print};
 use syncline_conformance::{oracle, pattern, spec};
 
@@ -57,7 +58,7 @@ fn blocks(kind: &str) -> Vec<Block> {
 }
 
 fn known_rules() -> BTreeSet<String> {
-    let rules = spec::rules(&root().join("spec")).unwrap_or_else(|fault| panic!("{fault}"));
+    let rules = spec::rules(&Corpus::folder(&root())).unwrap_or_else(|fault| panic!("{fault}"));
     rules.into_iter().map(|rule| rule.id).collect()
 }
 
@@ -69,7 +70,7 @@ fn toml(path: &str) -> toml::Table {
 fn the_rules_of_the_spec_are_well_formed() {
     let profiles = toml("spec/registries/profiles.toml");
     let profiles: BTreeSet<&str> = profiles["profile"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    for rule in spec::rules(&root().join("spec")).unwrap_or_else(|fault| panic!("{fault}")) {
+    for rule in spec::rules(&Corpus::folder(&root())).unwrap_or_else(|fault| panic!("{fault}")) {
         assert!(profiles.contains(rule.profile.as_str()), "{} is of an unknown profile", rule.id);
     }
     for area in spec::AREAS {

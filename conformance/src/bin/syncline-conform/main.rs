@@ -6,10 +6,11 @@ mod reference;
 mod run;
 mod tell;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use syncline_conformance::corpus::Corpus;
 use syncline_conformance::judge::Suite;
 use syncline_conformance::report;
 
@@ -19,6 +20,9 @@ use syncline_conformance::report;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Verb>,
+    /// The checkout whose scenarios, vectors and spec judge [default: what this program was built with]
+    #[arg(long, value_name = "DIR", global = true)]
+    corpus: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -45,7 +49,8 @@ const HARNESS: u8 = 5;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let suite = match Suite::load(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+    let corpus = arguments.corpus.as_deref().map_or_else(Corpus::own, Corpus::folder);
+    let suite = match Suite::load(corpus) {
         Ok(suite) => suite,
         Err(error) => return fail(HARNESS, &error),
     };

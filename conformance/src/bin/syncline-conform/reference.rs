@@ -1,7 +1,12 @@
 //! Builds the reference, so that it can be judged.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// How the suite reaches the reference.
+pub fn config() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("reference.toml")
+}
 
 /// Builds the reference's server and adapter beside this program.
 ///

@@ -37,7 +37,7 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
     if built && let Err(error) = reference::build() {
         return fail(NOT_STARTED, &error);
     }
-    let file = arguments.implementation.clone().unwrap_or(suite.folder.join("reference.toml"));
+    let file = arguments.implementation.clone().unwrap_or(reference::config());
     let mut config = match Config::load(&file) {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
@@ -45,7 +45,7 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
     if let Some(level) = &arguments.level {
         config.level = Some(level.clone());
     }
-    let rulebook = match Rulebook::load(&suite.folder.join("../spec")) {
+    let rulebook = match Rulebook::load(&suite.corpus) {
         Ok(rulebook) => rulebook,
         Err(error) => return fail(HARNESS, &error),
     };
