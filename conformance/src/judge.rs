@@ -164,9 +164,19 @@ impl Failure {
 }
 
 /// One thing to check.
-enum Task<'a> {
+pub(crate) enum Task<'a> {
     Scenario(&'a Scenario, u8, Option<Attachment>),
     Vectors(Vec<&'a Vector>),
+}
+
+impl Task<'_> {
+    /// What tells it from others.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Scenario(scenario, level, _) => format!("{}@L{level}", scenario.id),
+            Self::Vectors(vectors) => vectors.iter().map(|vector| vector.name.as_str()).collect::<Vec<_>>().join(" "),
+        }
+    }
 }
 
 /// What to run.
@@ -200,14 +210,10 @@ pub fn run(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Sele
     judged
 }
 
-fn tasks<'a>(suite: &'a Suite, config: &Config, selection: &Selection) -> Vec<Task<'a>> {
+pub(crate) fn tasks<'a>(suite: &'a Suite, config: &Config, selection: &Selection) -> Vec<Task<'a>> {
     let mut tasks = Vec::new();
     for scenario in &suite.scenarios {
-        for (level, attachment) in attachments(scenario, config, selection.level) {
-            if format!("{}@L{level}", scenario.id).contains(selection.filter) {
-                tasks.push(Task::Scenario(scenario, level, attachment));
-            }
-        }
+        tasks.extend(scenario_tasks(scenario, config, selection.level).into_iter().filter(|task| task.name().contains(selection.filter)));
     }
     let selected: Vec<&Vector> =
         suite.vectors.iter().filter(|vector| format!("vectors/{}", vector.name).contains(selection.filter)).collect();
@@ -215,6 +221,12 @@ fn tasks<'a>(suite: &'a Suite, config: &Config, selection: &Selection) -> Vec<Ta
         tasks.push(Task::Vectors(selected));
     }
     tasks
+}
+
+/// A scenario at each level at which it runs.
+pub(crate) fn scenario_tasks<'a>(scenario: &'a Scenario, config: &Config, level: u8) -> Vec<Task<'a>> {
+    let attachments = attachments(scenario, config, level).into_iter();
+    attachments.map(|(level, attachment)| Task::Scenario(scenario, level, attachment)).collect()
 }
 
 /// At which levels a scenario runs, and over what; over nothing where it is not observable.
@@ -236,7 +248,7 @@ fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Opti
     all
 }
 
-fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: &Task) -> Vec<Judged> {
+pub(crate) fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: &Task) -> Vec<Judged> {
     match task {
         Task::Scenario(scenario, level, attachment) => {
             vec![judge_scenario(suite, config, rulebook, seed, (scenario, *level, attachment.as_ref()))]

@@ -11,6 +11,7 @@ pub mod edn;
 pub mod fold;
 pub mod judge;
 pub mod local;
+pub mod mutants;
 pub mod oracle;
 pub mod pattern;
 mod peers;

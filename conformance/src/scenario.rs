@@ -44,6 +44,13 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
+impl Scenario {
+    /// Whether a step checks this rule.
+    pub fn marks(&self, rule: &str) -> bool {
+        self.steps.iter().any(|step| step.rule == rule)
+    }
+}
+
 /// One line of a story.
 #[derive(Debug, Clone)]
 pub struct Step {

@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`limits`], [`value`] |
+//! | 0 | [`fault`], [`limits`], [`value`] |
 //! | 1 | [`codec`], [`clock`], [`hash`], [`entropy`] |
 //! | 2 | [`change`], [`rules`] |
 //! | 3 | [`store`], [`space`] |
@@ -14,6 +14,7 @@
 //!
 //! Time, randomness and storage are arguments: same inputs, same outputs, byte for byte.
 
+pub mod fault;
 pub mod limits;
 pub mod value;
 

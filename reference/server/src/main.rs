@@ -11,6 +11,8 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "mutants")]
+    std::env::var(syncline::fault::VARIABLE).into_iter().for_each(syncline::fault::select);
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

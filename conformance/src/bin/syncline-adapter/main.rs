@@ -16,6 +16,8 @@ use syncline::store::MemoryStore;
 use peer::{Peer, Setup};
 
 fn main() {
+    #[cfg(feature = "mutants")]
+    std::env::var(syncline::fault::VARIABLE).into_iter().for_each(syncline::fault::select);
     let mut adapter = Adapter::default();
     let mut out = stdout().lock();
     for line in stdin().lock().lines().map_while(Result::ok) {

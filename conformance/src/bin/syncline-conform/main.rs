@@ -2,6 +2,7 @@
 //!
 //! Each verb stands in a module of its own: its arguments, and a function from them to the exit code.
 
+mod mutants;
 mod reference;
 mod run;
 mod tell;
@@ -38,6 +39,8 @@ enum Verb {
     },
     /// List every rule and what names it
     Coverage,
+    /// Prove the suite: it catches faulty variants of the reference, and lets legal ones pass
+    Mutants(mutants::Arguments),
 }
 
 /// The arguments make no sense.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Verb::List => tell::list(&suite),
         Verb::Explain { name } => tell::explain(&suite, &name),
         Verb::Coverage => tell::coverage(&suite),
+        Verb::Mutants(arguments) => mutants::run(&suite, &arguments),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::clock::{Reading, Replica, Stamp};
 use crate::codec::Writer;
+use crate::fault;
 use crate::value::Value;
 
 /// A cell: who wrote it when, and the value or none where it was unset.
@@ -16,8 +17,9 @@ pub struct Lww {
 impl Lww {
     /// The join of two cells of one life: the greater stamp, then the greater encoding. (MERGE-8, MERGE-9)
     pub fn join(self, other: Self) -> Self {
-        let encoded = |cell: &Self| cell.value.as_ref().map(Value::encoded);
+        let encoded = |cell: &Self| cell.value.as_ref().map(Value::encoded).filter(|_| !fault::is("merge-tie-to-either"));
         let order = self.stamp.cmp(&other.stamp).then_with(|| encoded(&self).cmp(&encoded(&other)));
+        let order = if fault::is("merge-lower-stamp") { order.reverse() } else { order };
         if order.is_lt() { other } else { self }
     }
 }
