@@ -1,0 +1,2 @@
+import { Profile } from "./change.js";
+export const OFFERED = [...Object.values(Profile)];
