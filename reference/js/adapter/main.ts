@@ -2,17 +2,38 @@
 
 import { createInterface } from "node:readline";
 import { asText, parse, type Json } from "./json.js";
+import { Peers, type Command } from "./peers.js";
 import { vector } from "./vectors.js";
 
-const write = (json: Json): void => void process.stdout.write(`${JSON.stringify(json)}\n`);
+const PROFILES = ["core", "rules", "presence", "conditions", "subscribe", "peer", "flow", "access", "repair", "signal"];
+
+let lines: string[] = [];
+const write = (json: Json): void => void lines.push(JSON.stringify(json));
+const peers = new Peers(write);
+
+function answer(command: Command): { [key: string]: Json } {
+  switch (command["verb"]) {
+    case "hello":
+      return { version: 1, name: "syncline js", profiles: PROFILES, roles: ["client", "peer"] };
+    case "vectors":
+      return vector(asText(command["kind"]), asText(command["hex"]));
+    case "bye":
+      return {};
+    default:
+      return peers.run(command);
+  }
+}
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const command = parse(line) as { [key: string]: Json };
+  const command = parse(line) as Command;
   const id = command["id"] as Json;
-  if (command["verb"] === "bye") {
-    write({ id, ok: true });
-    process.exit(0);
-  } else if (command["verb"] === "hello") write({ id, ok: true, version: 1, name: "syncline js", profiles: ["core", "rules"], roles: ["client", "peer"] });
-  else if (command["verb"] === "vectors") write({ id, ok: true, ...vector(asText(command["kind"]), asText(command["hex"])) });
-  else write({ id, error: "unknown verb" });
+  try {
+    write({ id, ok: true, ...answer(command) });
+  } catch (error) {
+    write({ id, error: error instanceof Error ? error.message : String(error) });
+    if (process.env["SYNCLINE_TRACE"]) console.error(error);
+  }
+  process.stdout.write(`${lines.join("\n")}\n`);
+  lines = [];
+  if (command["verb"] === "bye") break;
 }

@@ -88,6 +88,13 @@ export class RecordState {
     else this.cells.set(key, cell);
   }
 
+  /** Fills a record that comes out of a store: the ledger knows of it. */
+  load(life: number, at: number, cells: Iterable<Cell>): void {
+    this.life = life;
+    this.at = at;
+    for (const cell of cells) this.cells.set(keyOf(cell), cell);
+  }
+
   find(field: string, rule: number, key: Value): Cell | undefined {
     return this.cells.get(cellKey(rule, hexOf(key), field));
   }

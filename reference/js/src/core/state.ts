@@ -45,11 +45,23 @@ export class State {
     return record;
   }
 
+  /** A record of the store, whose cells count already. */
+  load(collection: string, id: string): RecordState {
+    const record = this.touch(collection, id);
+    this.#changed.delete(record);
+    return record;
+  }
+
   /** Takes a record out, as if it had never been. */
   drop(record: RecordState): void {
     record.setLife(0);
     this.collections.get(record.collection)?.delete(record.id);
     this.#changed.add(record);
+  }
+
+  /** Notes that a record of the state before is not in this one. */
+  gone(record: RecordState): void {
+    if (!this.find(record.collection, record.id)) this.#changed.add(record);
   }
 
   *records(): Generator<RecordState> {

@@ -1,0 +1,164 @@
+/** Catching up by `states`: staging parts, and taking them in at the last (spec 8 and 19). */
+
+import { Profile } from "./change.js";
+import type { Event } from "./event.js";
+import { Code } from "./fault.js";
+import type { Item } from "./items.js";
+import { KEPT } from "./keep.js";
+import { settleHeld } from "./channel.js";
+import type { Time } from "./line.js";
+import { encodeMessage, readFrame, type Cursor, type Message } from "./message.js";
+import { setAside, settle } from "./settle.js";
+import type { Space } from "./space.js";
+import { State } from "./state.js";
+
+type States = Extract<Message, { type: "states" }>;
+type Tell = (event: Event) => void;
+
+/** The cursor to open with: null where base is to be replaced, or the authors' links have to be learned (SYNC-27, PEER-5). */
+export function openCursor({ meta, stage, overlay }: Space, agreed: ReadonlySet<number>): Cursor | null {
+  const subscribes = agreed.has(Profile.subscribe);
+  // Who cannot say what it knows starts from nothing (SUB-13).
+  if (meta.known !== null && !subscribes) return null;
+  if (agreed.has(Profile.peer) && !meta.authorsKnown && overlay.heldCount > 0) return null;
+  if (!stage) return meta.cursor;
+  const position = stage.replaces ? 0 : Math.min(meta.cursor?.position ?? 0, stage.to);
+  return { position, history: stage.history, staged: stage.to };
+}
+
+export class CatchUp {
+  /** Whether the last part replaces base. */
+  replaces = false;
+  /** Whether base is replaced because the server forgot what it would have to say (HORIZON-12). */
+  forgets = false;
+  /** Whether the own chain was found to differ, and the outcomes say up to where it does not. */
+  forked = false;
+  /** The last own seq that the server has settled, by `opened`. */
+  #serverSeq = 0;
+
+  constructor(readonly space: Space) {}
+
+  /** `opened` came (SYNC-30, SYNC-31). */
+  begin(reset: number, serverSeq: number): void {
+    const { space } = this;
+    if (reset !== 0) space.dropStage();
+    this.replaces = reset !== 0 || (space.stage?.replaces ?? false);
+    this.forgets = reset === 3;
+    this.#serverSeq = serverSeq;
+  }
+
+  /** Whether base stands where live changes go on from it. */
+  get underWay(): boolean {
+    return this.replaces || this.space.stage !== null;
+  }
+
+  /** The server lost what it had acknowledged: it is offered again from behind `seq` (IDENT-17). */
+  offerAgain(seq: number): void {
+    const { space } = this;
+    for (const own of space.own) {
+      if (own.change.seq <= seq || own.status !== "accepted") continue;
+      own.status = "waiting";
+      own.position = 0;
+      space.keepOwn(own);
+    }
+    space.set({ settled: seq });
+    space.refillOverlay();
+  }
+
+  /** Whether a part up to `to` goes on from what came before. */
+  follows(to: number): boolean {
+    const { stage, meta } = this.space;
+    const from = stage ? stage.to : this.replaces || meta.known !== null ? 0 : (meta.cursor?.position ?? Infinity);
+    return to >= from;
+  }
+
+  /** Keeps a part (SYNC-13, SYNC-27). */
+  stage(m: States): void {
+    const { space } = this;
+    space.stage ??= { to: 0, history: "", replaces: this.replaces, parts: [] };
+    space.stage.to = m.to;
+    space.stage.history = m.history;
+    space.stage.parts.push(encodeMessage(m, 0));
+    space.dirty.add("stage");
+  }
+
+  /** Takes the parts in with the last of them, in one transaction (SYNC-14). */
+  complete(m: States, time: Time, agreed: ReadonlySet<number>, tell: Tell): { forked: boolean } {
+    const { space } = this;
+    const before = space.base;
+    if (this.replaces) this.#startAnew();
+    const outcomes: Extract<Item, { kind: "outcome" }>[] = [];
+    for (const part of this.#parts(m)) for (const item of part.items) this.#takeItem(item, part.to, time, outcomes);
+    space.dropStage();
+    if (this.replaces) this.#noteGone(before);
+    const { cursor, lineage } = space.meta;
+    if (this.replaces) lineage.clear();
+    else if (cursor && cursor.history !== m.history) lineage.set(cursor.history, cursor.position);
+    space.set({ cursor: { position: m.to, history: m.history }, known: null, authorsKnown: agreed.has(Profile.peer) && (this.replaces || space.meta.authorsKnown) });
+    const forked = this.#settleOutcomes(outcomes, m.to, time, tell) || this.forked;
+    space.refillOverlay();
+    if (this.forgets) this.#setStaleAside(before, tell);
+    this.replaces = false;
+    this.forgets = false;
+    return { forked };
+  }
+
+  #startAnew(): void {
+    const { space } = this;
+    space.base = new State();
+    for (const author of space.settledOf.keys()) {
+      if (author === space.meta.replica) continue;
+      space.settledOf.delete(author);
+      space.dirty.add(`author ${author}`);
+    }
+    space.set({ inBase: this.#serverSeq });
+  }
+
+  /** What a reset does not name is gone (SYNC-15). */
+  #noteGone(before: State): void {
+    for (const record of before.records()) this.space.base.gone(record);
+    for (const collection of before.collections.keys()) this.space.base.sumOf(collection);
+  }
+
+  *#parts(last: States): Generator<States> {
+    for (const bytes of this.space.stage?.parts ?? []) {
+      // A part was kept as a message; a frame of it has a channel in front.
+      const framed = new Uint8Array(bytes.length + 1);
+      framed.set([1]);
+      framed.set(bytes, 1);
+      for (const { message } of readFrame(framed, () => KEPT).messages) if (message.type === "states") yield message;
+    }
+    yield last;
+  }
+
+  #takeItem(item: Item, to: number, time: Time, outcomes: Extract<Item, { kind: "outcome" }>[]): void {
+    const { space } = this;
+    if (item.kind === "outcome") outcomes.push(item);
+    else if (item.kind === "settled") settleHeld(space, item.author, item.seq, item.link, to);
+    else space.base.take(item, to, space.wanted);
+    if (item.kind === "group") space.observe(item.reading, time.wall + space.meta.offset);
+  }
+
+  /** Settles own changes as the outcomes say, up to where the links agree. True: they differ behind that (IDENT-11). */
+  #settleOutcomes(outcomes: Extract<Item, { kind: "outcome" }>[], position: number, time: Time, tell: Tell): boolean {
+    const { space } = this;
+    for (const { seq, link, verdict } of outcomes.sort((a, b) => a.seq - b.seq)) {
+      const own = space.ownAt(seq);
+      if (space.linkAt(seq) !== link) return seq > space.meta.settled || own !== undefined;
+      if (own && seq === space.meta.settled + 1) settle(space, own, verdict, { position, inBase: true, wall: time.wall }, tell);
+    }
+    return false;
+  }
+
+  /** Changes that write to a record in a life that base had and has no more were written without knowing of its end. */
+  #setStaleAside(before: State, tell: Tell): void {
+    const { space } = this;
+    for (const own of space.waiting()) {
+      const stale = own.change.rows.some(({ collection, id, life }) => {
+        const had = before.find(collection, id)?.life ?? 0;
+        return had === life && (space.base.find(collection, id)?.life ?? 0) !== life;
+      });
+      if (stale) setAside(space, own, Code.stale, tell);
+    }
+  }
+}

@@ -1,0 +1,244 @@
+/** The store's entries: what a space keeps, as keys and bytes, and back (spec 2, SYNC-5). */
+
+import { DigestSum, type Hex } from "./bytes.js";
+import { Reader, Writer } from "./cbor.js";
+import { hashOf, isSkip, nextLink, Profile, readPushed, writePushed, type Change, type Wire } from "./change.js";
+import { malformed } from "./fault.js";
+import { Join, joinOf } from "./op.js";
+import type { Cell, RecordState } from "./record.js";
+import { Space, type Batch, type Own, type Random, type Status } from "./space.js";
+
+/** Changes are kept with all that any profile may put into them, and absolute times. */
+export const KEPT: Wire = { baseMs: 0, agreed: new Set(Object.values(Profile)) };
+const STATUSES: readonly Status[] = ["waiting", "accepted", "rejected", "aside"];
+
+const pad = (n: number): string => String(n).padStart(16, "0");
+const recordKey = (collection: string, id: string): string => `record ${collection.length} ${collection} ${id}`;
+
+/** What changed since the last flush. It is one transaction (SYNC-5, MODEL-13). */
+export function flush(space: Space): Batch {
+  const batch: Batch = new Map();
+  const collections = new Set<string>();
+  for (const record of space.base.takeChanged()) {
+    space.shownAnew?.set(`${record.collection}\n${record.id}`, [record.collection, record.id]);
+    const kept = space.base.find(record.collection, record.id) === record;
+    batch.set(recordKey(record.collection, record.id), kept ? packRecord(record) : null);
+    collections.add(record.collection);
+  }
+  for (const name of collections) {
+    const sum = space.base.sumOf(name);
+    batch.set(`sum ${name}`, new Writer().array(2).int(sum.count).binary(sum.bytes()).bytes());
+  }
+  for (const what of space.dirty) flushEntry(space, what, batch);
+  space.dirty.clear();
+  return batch;
+}
+
+function flushEntry(space: Space, what: string, batch: Batch): void {
+  const [kind, a = "", b = ""] = what.split(" ");
+  switch (kind) {
+    case "meta":
+      batch.set("meta", packMeta(space));
+      break;
+    case "own": {
+      const own = space.ownAt(Number(a));
+      batch.set(`own ${pad(Number(a))}`, own ? packOwn(own) : null);
+      break;
+    }
+    case "held": {
+      const held = space.overlay.heldOf(a).find(({ change }) => change.seq === Number(b));
+      batch.set(`held ${a} ${pad(Number(b))}`, held ? packChange(new Writer().array(3).hex(held.link).int(held.order), held.change) : null);
+      break;
+    }
+    case "author": {
+      const settled = space.settledOf.get(a);
+      batch.set(what, settled ? new Writer().array(3).int(settled.seq).hex(settled.link).int(settled.at).bytes() : null);
+      break;
+    }
+    case "rejections":
+      batch.set("rejections", packRejections(space));
+      break;
+    case "stage":
+      flushStage(space, batch);
+      break;
+  }
+}
+
+const packChange = (w: Writer, change: Change): Uint8Array => {
+  writePushed(w, change, 0);
+  return w.bytes();
+};
+
+const packOwn = (own: Own): Uint8Array =>
+  packChange(new Writer().array(4).int(STATUSES.indexOf(own.status)).int(own.position).int(own.replacedBy), own.change);
+
+/** How many parts of the stage are in the store: parts are only ever added, or all go. */
+const partsKept = new WeakMap<Space, number>();
+
+function flushStage(space: Space, batch: Batch): void {
+  const { stage } = space;
+  const before = partsKept.get(space) ?? 0;
+  const now = stage?.parts.length ?? 0;
+  for (let i = now; i < before; i++) batch.set(`part ${pad(i)}`, null);
+  for (let i = now < before ? 0 : before; i < now; i++) {
+    const part = stage?.parts[i];
+    if (part) batch.set(`part ${pad(i)}`, part);
+  }
+  partsKept.set(space, now);
+  batch.set("stage", stage ? new Writer().array(3).int(stage.to).hex(stage.history).bool(stage.replaces).bytes() : null);
+}
+
+function packNames(w: Writer, names: readonly string[] | null): void {
+  if (names === null) w.null();
+  else {
+    w.array(names.length);
+    for (const name of names) w.text(name);
+  }
+}
+
+const readNames = (r: Reader): string[] | null => (r.peek() === "null" ? r.null() : list(r, () => r.text()));
+const list = <T>(r: Reader, item: () => T): T[] => Array.from({ length: r.array() }, item);
+
+function packMeta({ meta: m }: Space): Uint8Array {
+  const w = new Writer().array(15).hex(m.replica).int(m.floor.seq).hex(m.floor.link).int(m.settled).int(m.inBase);
+  w.array(3).int(m.clock.ms).int(m.clock.counter).int(m.offset);
+  if (m.cursor === null) w.null();
+  else w.array(2).int(m.cursor.position).hex(m.cursor.history);
+  w.array(m.lineage.size);
+  for (const [history, position] of m.lineage) w.array(2).hex(history).int(position);
+  packNames(w, m.collections);
+  packNames(w, m.known);
+  w.bool(m.probing).int(m.resetAt).array(m.limits.size);
+  for (const [key, value] of m.limits) w.array(2).int(key).int(value);
+  return w.bool(m.authorsKnown).bytes();
+}
+
+function loadMeta(space: Space, bytes: Uint8Array): void {
+  const r = new Reader(bytes);
+  r.array();
+  const replica = r.hex(16);
+  const floor = { seq: r.uint(), link: r.hex(16) };
+  const settled = r.uint();
+  const inBase = r.uint();
+  r.array();
+  const clock = { ms: r.uint(), counter: r.uint() };
+  const offset = r.int();
+  const cursor = r.peek() === "null" ? r.null() : (r.array(), { position: r.uint(), history: r.hex(8) });
+  const lineage = new Map(list(r, (): [Hex, number] => (r.array(), [r.hex(8), r.uint()])));
+  const collections = readNames(r);
+  const known = readNames(r);
+  const probing = r.bool();
+  const resetAt = r.uint();
+  const limits = new Map(list(r, (): [number, number] => (r.array(), [r.uint(), r.uint()])));
+  space.meta = { replica, floor, settled, inBase, clock, offset, cursor, lineage, collections, known, probing, resetAt, limits, authorsKnown: r.bool() };
+}
+
+function packRejections(space: Space): Uint8Array {
+  const w = new Writer().array(space.rejections.length);
+  for (const { replica, seq, code, change } of space.rejections) {
+    w.array(4).hex(replica).int(seq).int(code);
+    writePushed(w, change, 0);
+  }
+  return w.bytes();
+}
+
+function readOwnChange(r: Reader): Change {
+  const pushed = readPushed(r, KEPT);
+  if (isSkip(pushed)) throw malformed("a skip in the store");
+  return pushed;
+}
+
+/** A record with its cells, by the joins of their rules. */
+function packRecord(record: RecordState): Uint8Array {
+  const w = new Writer().array(5).text(record.collection).text(record.id).int(record.life).int(record.at).array(record.cells.size);
+  for (const { field, rule, key, stamp, dot, value } of record.cells.values()) {
+    w.array(6).text(field).int(rule);
+    if (stamp) w.value(key).array(3).int(stamp.ms).int(stamp.counter).hex(stamp.author);
+    else if (dot) w.null().array(3).hex(dot.author).int(dot.seq).int(dot.index);
+    else w.null().null();
+    w.bool(value !== undefined).value(value ?? null);
+  }
+  return w.bytes();
+}
+
+function readCell(r: Reader): Cell {
+  r.array();
+  const field = r.text();
+  const rule = r.uint();
+  const join = joinOf(rule);
+  const key = r.value();
+  let name: Pick<Cell, "stamp" | "dot"> = {};
+  if (join === Join.stamp) name = (r.array(), { stamp: { ms: r.uint(), counter: r.uint(), author: r.hex(16) } });
+  else if (join === Join.seq || join === Join.removed) name = (r.array(), { dot: { author: r.hex(16), seq: r.uint(), index: r.uint() } });
+  else r.null();
+  const held = r.bool();
+  const value = r.value();
+  return { field, rule, key, ...name, value: held ? value : undefined };
+}
+
+function loadRecord(space: Space, bytes: Uint8Array): void {
+  const r = new Reader(bytes);
+  r.array();
+  const record = space.base.load(r.text(), r.text());
+  const life = r.uint();
+  const at = r.uint();
+  record.load(life, at, list(r, () => readCell(r)));
+}
+
+/** Opens a space on the entries of its store, in whatever order they come; on none it is a fresh replica. */
+export function load(name: string, random: Random, entries: Iterable<readonly [string, Uint8Array]>): Space {
+  const space = new Space(name, random);
+  const sorted: [string, Uint8Array][] = [];
+  for (const [key, bytes] of entries) {
+    if (key.startsWith("record ")) loadRecord(space, bytes);
+    else sorted.push([key, bytes]);
+  }
+  sorted.sort(([a], [b]) => (a < b ? -1 : 1));
+  const meta = sorted.find(([key]) => key === "meta");
+  if (meta) {
+    loadMeta(space, meta[1]);
+    space.dirty.clear();
+  }
+  const parts: Uint8Array[] = [];
+  for (const [key, bytes] of sorted) {
+    if (key.startsWith("part ")) parts.push(bytes);
+    else if (key !== "meta") loadEntry(space, key, new Reader(bytes), parts);
+  }
+  partsKept.set(space, space.stage?.parts.length ?? 0);
+  space.refillOverlay();
+  return space;
+}
+
+function loadEntry(space: Space, what: string, r: Reader, parts: Uint8Array[]): void {
+  const [kind, a = ""] = what.split(" ");
+  const items = r.array();
+  switch (kind) {
+    case "own": {
+      const status = STATUSES[r.uint()] ?? "waiting";
+      const position = r.uint();
+      const replacedBy = r.uint();
+      const change = readOwnChange(r);
+      const hash = hashOf(change);
+      space.own.push({ change, hash, link: nextLink(space.linkAt(change.seq - 1) as Hex, hash), status, position, replacedBy });
+      break;
+    }
+    case "held": {
+      const link = r.hex(16);
+      space.overlay.hold(a, { link, order: r.uint(), change: readOwnChange(r) });
+      break;
+    }
+    case "author":
+      space.settledOf.set(a, { seq: r.uint(), link: r.hex(16), at: r.uint() });
+      break;
+    case "rejections":
+      for (let n = items; n > 0; n--) (r.array(), space.rejections.push({ replica: r.hex(16), seq: r.uint(), code: r.uint(), change: readOwnChange(r) }));
+      break;
+    case "stage":
+      space.stage = { to: r.uint(), history: r.hex(8), replaces: r.bool(), parts };
+      break;
+    case "sum": {
+      const count = r.uint();
+      space.base.setSum(what.slice(4), DigestSum.from(count, r.binary()));
+    }
+  }
+}
