@@ -179,7 +179,7 @@ function eventJson(event: Event): { [key: string]: Json } {
     case "refused":
       return { event: name, code: event.code, class: event.class };
     case "signal":
-      return { event: name, from: event.from, payload: toHex(event.payload) };
+      return { event: name, from: event.from, payload: toJson(event.payload) };
     case "rights":
       return { event: name, write: event.write };
     case "left":

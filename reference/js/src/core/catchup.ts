@@ -16,11 +16,11 @@ type States = Extract<Message, { type: "states" }>;
 type Tell = (event: Event) => void;
 
 /** The cursor to open with: null where base is to be replaced, or the authors' links have to be learned (SYNC-27, PEER-5). */
-export function openCursor({ meta, stage, overlay }: Space, agreed: ReadonlySet<number>): Cursor | null {
+export function openCursor({ meta, stage, linked }: Space, agreed: ReadonlySet<number>): Cursor | null {
   const subscribes = agreed.has(Profile.subscribe);
   // Who cannot say what it knows starts from nothing (SUB-13).
   if (meta.known !== null && !subscribes) return null;
-  if (agreed.has(Profile.peer) && !meta.authorsKnown && overlay.heldCount > 0) return null;
+  if (agreed.has(Profile.peer) && !meta.authorsKnown && linked) return null;
   if (!stage) return meta.cursor;
   const position = stage.replaces ? 0 : Math.min(meta.cursor?.position ?? 0, stage.to);
   return { position, history: stage.history, staged: stage.to };
@@ -92,9 +92,10 @@ export class CatchUp {
     space.dropStage();
     if (this.replaces) this.#noteGone(before);
     const { cursor, lineage } = space.meta;
-    if (this.replaces) lineage.clear();
-    else if (cursor && cursor.history !== m.history) lineage.set(cursor.history, cursor.position);
-    space.set({ cursor: { position: m.to, history: m.history }, known: null, authorsKnown: agreed.has(Profile.peer) && (this.replaces || space.meta.authorsKnown) });
+    if (this.replaces) for (const history of [...lineage.keys()]) lineage.set(history, 0);
+    if (cursor && cursor.history !== m.history) lineage.set(cursor.history, this.replaces ? 0 : cursor.position);
+    const authorsKnown = agreed.has(Profile.peer) && (this.replaces || space.meta.authorsKnown);
+    space.set({ cursor: { position: m.to, history: m.history }, known: null, authorsKnown, ...(this.replaces ? { resetTo: m.to } : {}) });
     const forked = this.#settleOutcomes(outcomes, m.to, time, tell) || this.forked;
     space.refillOverlay();
     if (this.forgets) this.#setStaleAside(before, tell);

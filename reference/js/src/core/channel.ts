@@ -110,7 +110,7 @@ export class Channel {
     if (message.type === "opened") this.#onOpened(message, time);
     else if (!this.opened) throw unexpected(CODES[message.type]);
     else {
-      this.#account(message, bytes, time);
+      this.#account(message, bytes);
       this.#dispatch(message, time);
     }
   }
@@ -143,12 +143,16 @@ export class Channel {
     }
   }
 
-  /** Counts what came of data, and lets more come when half is taken in (FLOW-3, FLOW-4). */
-  #account({ type }: Message, bytes: number, time: Time): void {
+  /** Counts what came of data; it may begin within the credit only (FLOW-4). */
+  #account({ type }: Message, bytes: number): void {
     if (!this.host.agreed.has(Profile.flow) || (type !== "change" && type !== "void" && type !== "states")) return;
     if (this.#taken >= this.#granted) throw unexpected(CODES[type]);
     this.#taken += bytes;
-    if (this.#granted - this.#taken > CREDIT_BYTES / 2) return;
+  }
+
+  /** Lets more come once a frame is taken in and half of the credit is used up (FLOW-3). */
+  grant(time: Time): void {
+    if (this.ended || !this.host.agreed.has(Profile.flow) || this.#granted - this.#taken > CREDIT_BYTES / 2) return;
     this.#granted = this.#taken + CREDIT_BYTES;
     this.send({ type: "credit", bytes: this.#granted }, time);
   }
@@ -160,10 +164,8 @@ export class Channel {
     this.baseMs = m.baseMs;
     this.#history = m.history;
     this.head = m.position;
-    if (agreed.has(Profile.access) && m.rights !== undefined) {
-      this.mayWrite = m.rights !== 1;
-      this.host.rights(this.mayWrite);
-    }
+    this.mayWrite = m.rights !== 1;
+    this.host.rights(this.mayWrite);
     if (m.reset > 1) this.host.tell({ name: "reset", reason: m.reset });
     this.catchUp.begin(m.reset, m.seq);
     this.#held = this.catchUp.forgets;
@@ -203,9 +205,13 @@ export class Channel {
     if (!this.opened || this.ended || this.#held || !this.mayWrite) return;
     const most = space.meta.probing ? 1 : limit(limits, LimitKey.pushWindowChanges);
     const credit = (): boolean => !agreed.has(Profile.flow) || this.#cost < this.#credit;
+    const carry = (seq: number): void => {
+      if (agreed.has(Profile.peer) && !this.catchUp.underWay) this.neighbours.carry(seq, (push) => (this.#cost += this.send(push, time)), credit);
+    };
     const mostBytes = limit(limits, LimitKey.pushWindowBytes);
     while (this.#underWay.length < most) {
       const own = space.ownAt(this.#sent + 1);
+      carry(own ? own.change.seq : Infinity);
       if (!own || !credit()) break;
       const changes = [space.offerOf(own)] as const;
       const w = new Writer();
@@ -218,7 +224,6 @@ export class Channel {
       this.#underWay.push({ seq: own.change.seq, bytes: w.length });
       this.#underWayBytes += w.length;
     }
-    this.neighbours.carry((push) => (this.#cost += this.send(push, time)), credit, agreed);
   }
 
   #verdicts(upTo: number): void {

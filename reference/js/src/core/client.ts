@@ -84,7 +84,8 @@ export class Client {
   /** Attempts in a row (SESS-10). */
   #attempt = 0;
   #wasInSync = false;
-  #write: boolean | null = null;
+  /** What the server last said of the right; until then, that there is one. */
+  #mayWrite = true;
 
   /** Opens on the entries of a store; none for a fresh replica. */
   constructor(space: string, token: string | null, random: Random, entries: Iterable<readonly [string, Uint8Array]> = []) {
@@ -212,7 +213,7 @@ export class Client {
       links: this.#links.count,
       collections: meta.collections,
       rejected: rejections.length,
-      mayWrite: this.#write ?? true,
+      mayWrite: this.#mayWrite,
       fingerprint: base.fingerprint(meta.collections),
       offset: meta.offset,
       head: this.#open?.head ?? null,
@@ -267,6 +268,7 @@ export class Client {
       const wire = { agreed: session.agreed ?? CORE, baseMs: 0 };
       const { channel, messages } = readFrame(bytes, (n) => (n === session.channel?.number ? { ...wire, baseMs: session.channel.baseMs } : wire));
       for (const { message, bytes: cost } of messages) if (this.#session === session) this.#take(session, channel, message, cost);
+      if (this.#session === session) session.channel?.grant(time);
     } catch (fault) {
       if (!(fault instanceof Fault)) throw fault;
       session.line.refuse(fault, time);
@@ -286,6 +288,9 @@ export class Client {
   link(conn: string, dials: boolean, time: Time): void {
     this.#time = time;
     this.#links.add(conn, dials, time);
+    this.space.linked = this.#links.count > 0;
+    // Base can be given only by who knows the settled links of all authors (PEER-5).
+    if (this.space.linked && !this.space.meta.authorsKnown && this.#session?.agreed?.has(Profile.peer)) this.reopen(true);
     this.#pump();
   }
 
@@ -444,8 +449,8 @@ export class Client {
       moved: () => this.#links.moved(this.#time),
       renamed: () => this.#links.endAll(),
       rights: (write) => {
-        if (write !== this.#write) this.#tell({ name: "rights", write });
-        this.#write = write;
+        if (write !== this.#mayWrite) this.#tell({ name: "rights", write });
+        this.#mayWrite = write;
       },
     };
   }

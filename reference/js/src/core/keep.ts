@@ -47,7 +47,7 @@ function flushEntry(space: Space, what: string, batch: Batch): void {
     }
     case "held": {
       const held = space.overlay.heldOf(a).find(({ change }) => change.seq === Number(b));
-      batch.set(`held ${a} ${pad(Number(b))}`, held ? packChange(new Writer().array(3).hex(held.link).int(held.order), held.change) : null);
+      batch.set(`held ${a} ${pad(Number(b))}`, held ? packChange(new Writer().array(4).hex(held.link).int(held.behind).int(held.nth), held.change) : null);
       break;
     }
     case "author": {
@@ -100,7 +100,7 @@ const readNames = (r: Reader): string[] | null => (r.peek() === "null" ? r.null(
 const list = <T>(r: Reader, item: () => T): T[] => Array.from({ length: r.array() }, item);
 
 function packMeta({ meta: m }: Space): Uint8Array {
-  const w = new Writer().array(15).hex(m.replica).int(m.floor.seq).hex(m.floor.link).int(m.settled).int(m.inBase);
+  const w = new Writer().array(16).hex(m.replica).int(m.floor.seq).hex(m.floor.link).int(m.settled).int(m.inBase);
   w.array(3).int(m.clock.ms).int(m.clock.counter).int(m.offset);
   if (m.cursor === null) w.null();
   else w.array(2).int(m.cursor.position).hex(m.cursor.history);
@@ -110,7 +110,7 @@ function packMeta({ meta: m }: Space): Uint8Array {
   packNames(w, m.known);
   w.bool(m.probing).int(m.resetAt).array(m.limits.size);
   for (const [key, value] of m.limits) w.array(2).int(key).int(value);
-  return w.bool(m.authorsKnown).bytes();
+  return w.bool(m.authorsKnown).int(m.resetTo).bytes();
 }
 
 function loadMeta(space: Space, bytes: Uint8Array): void {
@@ -130,7 +130,7 @@ function loadMeta(space: Space, bytes: Uint8Array): void {
   const probing = r.bool();
   const resetAt = r.uint();
   const limits = new Map(list(r, (): [number, number] => (r.array(), [r.uint(), r.uint()])));
-  space.meta = { replica, floor, settled, inBase, clock, offset, cursor, lineage, collections, known, probing, resetAt, limits, authorsKnown: r.bool() };
+  space.meta = { replica, floor, settled, inBase, clock, offset, cursor, lineage, collections, known, probing, resetAt, limits, authorsKnown: r.bool(), resetTo: r.uint() };
 }
 
 function packRejections(space: Space): Uint8Array {
@@ -224,7 +224,10 @@ function loadEntry(space: Space, what: string, r: Reader, parts: Uint8Array[]): 
     }
     case "held": {
       const link = r.hex(16);
-      space.overlay.hold(a, { link, order: r.uint(), change: readOwnChange(r) });
+      const behind = r.uint();
+      const nth = r.uint();
+      space.overlay.hold(a, { link, behind, nth, change: readOwnChange(r) });
+      space.arrivals = Math.max(space.arrivals, nth + 1);
       break;
     }
     case "author":

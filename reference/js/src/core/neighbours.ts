@@ -1,8 +1,8 @@
 /** The other replicas of a space, as a channel shows them: presence, and changes carried for them (spec 18 and 21). */
 
 import type { Hex } from "./bytes.js";
-import { Profile, startLink } from "./change.js";
 import type { Event } from "./event.js";
+import { linkAt, offers } from "./holding.js";
 import type { Time } from "./line.js";
 import type { Message } from "./message.js";
 import type { Space } from "./space.js";
@@ -41,25 +41,17 @@ export class Neighbours {
     if (time.now >= this.wake) this.renew(time, send);
   }
 
-  /** Pushes to a server what is held of others and continues what it has settled of them (PEER-16). */
-  carry(send: (push: Message) => void, credit: () => boolean, agreed: ReadonlySet<number>): void {
+  /** Pushes to a server what is held of others and came before the own change `seq`, as far as the credit goes (PEER-16). */
+  carry(seq: number, send: (push: Message) => void, credit: () => boolean): void {
     const { space } = this;
-    if (!agreed.has(Profile.peer) || space.meta.collections !== null) return;
-    for (const author of space.overlay.authors()) {
-      for (const { change } of space.overlay.heldOf(author)) {
-        const before = this.#carried.get(author) ?? space.settledOf.get(author)?.seq ?? 0;
-        if (change.seq !== before + 1 || !credit()) continue;
-        send({ type: "push", author, before: linkBefore(space, author, change.seq), changes: [change] });
-        this.#carried.set(author, change.seq);
-      }
+    if (space.overlay.heldCount === 0 || space.meta.collections !== null) return;
+    for (const { author, change, behind } of offers(space)) {
+      if (author === space.meta.replica || behind >= seq) continue;
+      const sent = this.#carried.get(author) ?? space.settledOf.get(author)?.seq ?? 0;
+      const before = linkAt(space, author, change.seq - 1);
+      if (change.seq !== sent + 1 || before === undefined || !credit()) continue;
+      send({ type: "push", author, before, changes: [change] });
+      this.#carried.set(author, change.seq);
     }
   }
-}
-
-/** The link of an author at the seq before `seq`, as it is held or settled. */
-export function linkBefore(space: Space, author: Hex, seq: number): Hex {
-  if (seq === 1) return startLink(space.name, author);
-  if (author === space.meta.replica) return space.linkAt(seq - 1) ?? startLink(space.name, author);
-  const held = space.overlay.heldOf(author).find(({ change }) => change.seq === seq - 1);
-  return held?.link ?? space.settledOf.get(author)?.link ?? startLink(space.name, author);
 }

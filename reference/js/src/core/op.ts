@@ -177,7 +177,7 @@ export function opCount(op: Op): number {
 
 /** The entries of an op in the order in which they are written. */
 export function sortEntries(entries: readonly Entry[]): Entry[] {
-  const keyed = entries.map((entry) => ({ entry, bytes: encode(entry.key) }));
+  const keyed = entries.map(({ key, value, after }) => ({ entry: after ? { key, value, after } : { key, value }, bytes: encode(key) }));
   return keyed.sort((a, b) => bytesCompare(a.bytes, b.bytes)).map(({ entry }) => entry);
 }
 

@@ -9,8 +9,9 @@ import { writingOf } from "./state.js";
 export interface Held {
   readonly change: Change;
   readonly link: Hex;
-  /** Counts up in the order in which changes came. */
-  readonly order: number;
+  /** The last own seq when it came, and its number among all that came: the order in which they are offered (PEER-16). */
+  readonly behind: number;
+  readonly nth: number;
 }
 
 interface Applied {

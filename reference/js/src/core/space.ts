@@ -71,7 +71,7 @@ export interface Meta {
   /** The server's clock less the device's, in ms (CLOCK-13). */
   offset: number;
   cursor: Cursor | null;
-  /** Histories that a server let base go on from, and up to where (PEER-7). */
+  /** Histories that a server let base go on from, and up to where; 0 for those from before the last reset (PEER-7). */
   lineage: Map<Hex, number>;
   collections: readonly string[] | null;
   /** The collections that base holds at the cursor; null: all that are subscribed. */
@@ -82,6 +82,8 @@ export interface Meta {
   resetAt: number;
   /** What the server last met advertised (LIMIT-6). */
   limits: Limits;
+  /** Where base stood after it was last replaced. */
+  resetTo: number;
   /** Whether the settled seqs of all authors are known (PEER-5). */
   authorsKnown: boolean;
 }
@@ -101,6 +103,7 @@ const freshMeta = (space: string, replica: Hex): Meta => ({
   resetAt: 0,
   limits: new Map(),
   authorsKnown: true,
+  resetTo: 0,
 });
 
 export class Space {
@@ -116,6 +119,10 @@ export class Space {
   readonly dirty = new Set<string>();
   /** What the application tells of itself while it is there; never kept. */
   presence: { readonly payload: Uint8Array; readonly ttl: number } | null = null;
+  /** How many changes of others came to be held. */
+  arrivals = 0;
+  /** Whether peer links stand, so that the links of all authors are wanted. */
+  linked = false;
   /** Records that may show otherwise than before; null: any may. */
   shownAnew: Map<string, readonly [string, string]> | null = new Map();
 
@@ -139,6 +146,11 @@ export class Space {
 
   ownAt(seq: number): Own | undefined {
     return this.own[seq - this.meta.floor.seq - 1];
+  }
+
+  /** The number of the next change that comes to be held. */
+  nextArrival(): number {
+    return this.arrivals++;
   }
 
   /** The link of the own chain at `seq`, where it is still known. */

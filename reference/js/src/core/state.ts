@@ -1,10 +1,10 @@
 /** The state of a space: its records, and the fingerprints of its collections (spec 5 and 8). */
 
-import { DigestSum, sha256, toHex, type Hex } from "./bytes.js";
+import { DigestSum, sha256, textCompare, toHex, type Hex } from "./bytes.js";
 import { Writer } from "./cbor.js";
-import type { Change, Row } from "./change.js";
+import type { Change, Column, Row } from "./change.js";
 import type { Item } from "./items.js";
-import { Join, joinOf } from "./op.js";
+import { Join, joinOf, Rule, sortEntries } from "./op.js";
 import { digestOf, RecordState, type Cell, type Writing } from "./record.js";
 import type { Value } from "./value.js";
 
@@ -132,25 +132,55 @@ function* cellsOf(item: Exclude<Item, { kind: "settled" | "outcome" | "held" | "
   }
 }
 
-/** The items that give records whole, each cell once (SYNC-12, RULES-19), for peers that take base. */
+/** So many rows without cells stand in one item. */
+const ROWS = 256;
+
+/** The items that give records whole: each cell once, in the item of its author and stamp or seq (SYNC-12, RULES-19). */
 export function itemsOf(records: Iterable<RecordState>): Item[] {
-  const items: Item[] = [];
+  const groups = new Map<string, { readonly name: Cell; readonly rows: Map<RecordState, Cell[]> }>();
+  const lives: Row[] = [];
   for (const record of records) {
-    const { collection, id, life } = record;
-    const one = (cell: Cell, value: Row["columns"][number]["op"]): Row[] => [{ collection, id, life, columns: [{ field: cell.field, rule: cell.rule, op: value }] }];
-    items.push({ kind: "plain", rows: [{ collection, id, life, columns: [] }] });
+    if (record.cells.size === 0) lives.push({ collection: record.collection, id: record.id, life: record.life, columns: [] });
     for (const cell of record.cells.values()) {
-      const { stamp, dot, value, key, rule } = cell;
-      if (stamp) {
-        const op = rule === 0 ? ({ kind: "value", value } as const) : ({ kind: "entries", entries: [{ key, value }] } as const);
-        items.push({ kind: "group", author: stamp.author, reading: { ms: stamp.ms, counter: stamp.counter }, rows: one(cell, op) });
-      } else if (dot && joinOf(rule) === Join.removed) {
-        const held: [number, Value][] = value === undefined ? [] : [[dot.index, value]];
-        const op = { kind: "indexes", removed: value === undefined ? [dot.index] : [], held } as const;
-        items.push({ kind: "keyed", author: dot.author, seq: dot.seq, rows: one(cell, op) });
-      } else if (dot) items.push({ kind: "keyed", author: dot.author, seq: dot.seq, rows: one(cell, { kind: "value", value }) });
-      else items.push({ kind: "plain", rows: one(cell, { kind: "value", value }) });
+      const { stamp, dot } = cell;
+      const key = stamp ? `${stamp.author} ${stamp.ms} ${stamp.counter}` : dot ? `${dot.author} ${dot.seq}` : "";
+      let group = groups.get(key);
+      if (!group) groups.set(key, (group = { name: cell, rows: new Map() }));
+      const cells = group.rows.get(record);
+      if (cells) cells.push(cell);
+      else group.rows.set(record, [cell]);
     }
   }
+  const items: Item[] = [];
+  for (let i = 0; i < lives.length; i += ROWS) items.push({ kind: "plain", rows: lives.slice(i, i + ROWS) });
+  for (const { name, rows: cells } of groups.values()) {
+    const rows = [...cells].map(([record, cells]): Row => ({ collection: record.collection, id: record.id, life: record.life, columns: columnsOf(cells) }));
+    const { stamp, dot } = name;
+    if (stamp) items.push({ kind: "group", author: stamp.author, reading: { ms: stamp.ms, counter: stamp.counter }, rows });
+    else if (dot) items.push({ kind: "keyed", author: dot.author, seq: dot.seq, rows });
+    else items.push({ kind: "plain", rows });
+  }
   return items;
+}
+
+/** The columns of a row that says these cells of one item. */
+function columnsOf(cells: readonly Cell[]): Column[] {
+  const columns = new Map<string, Cell[]>();
+  for (const cell of cells) {
+    const key = `${cell.rule} ${cell.field}`;
+    const same = columns.get(key);
+    if (same) same.push(cell);
+    else columns.set(key, [cell]);
+  }
+  const made = [...columns.values()].map((same) => columnOf(same[0] as Cell, same));
+  return made.sort((a, b) => textCompare(a.field, b.field) || a.rule - b.rule);
+}
+
+function columnOf({ field, rule, value }: Cell, cells: readonly Cell[]): Column {
+  if (rule === Rule.lww || (joinOf(rule) !== Join.stamp && joinOf(rule) !== Join.removed)) return { field, rule, op: { kind: "value", value } };
+  if (joinOf(rule) === Join.stamp) return { field, rule, op: { kind: "entries", entries: sortEntries(cells) } };
+  const byIndex = [...cells].sort((a, b) => (a.dot?.index ?? 0) - (b.dot?.index ?? 0));
+  const removed = byIndex.flatMap(({ dot, value }) => (dot && value === undefined ? [dot.index] : []));
+  const held = byIndex.flatMap(({ dot, value }): [number, Value][] => (dot && value !== undefined ? [[dot.index, value]] : []));
+  return { field, rule, op: { kind: "indexes", removed, held } };
 }
