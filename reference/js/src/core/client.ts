@@ -265,6 +265,7 @@ export class Client {
     }
     session.line.heard(time);
     try {
+      if (bytes.length > max.FRAME_BYTES_MAX) throw new Fault(Code.frameTooLarge, `a frame of ${bytes.length} bytes`, max.FRAME_BYTES_MAX);
       const wire = { agreed: session.agreed ?? CORE, baseMs: 0 };
       const { channel, messages } = readFrame(bytes, (n) => (n === session.channel?.number ? { ...wire, baseMs: session.channel.baseMs } : wire));
       for (const { message, bytes: cost } of messages) if (this.#session === session) this.#take(session, channel, message, cost);

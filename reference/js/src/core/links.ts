@@ -8,7 +8,7 @@ import { Class, Code, Fault, unexpected } from "./fault.js";
 import { linkAt, lastOf, offers, takePush } from "./holding.js";
 import { takeBase, giveFrom, baseItems, NO_HISTORY } from "./givebase.js";
 import type { Item } from "./items.js";
-import { HELLO_TIMEOUT_MS, LINKS_MAX, MARK_INTERVAL_MS } from "./limits.js";
+import { FRAME_BYTES_MAX, HELLO_TIMEOUT_MS, LINKS_MAX, MARK_INTERVAL_MS } from "./limits.js";
 import { Line, type Outbox, type Time } from "./line.js";
 import { CODES, readFrame, type Cursor, type Message } from "./message.js";
 import { remint } from "./settle.js";
@@ -86,6 +86,7 @@ export class Links {
     if (!link) return;
     link.line.heard(time);
     try {
+      if (bytes.length > FRAME_BYTES_MAX) throw new Fault(Code.frameTooLarge, `a frame of ${bytes.length} bytes`, FRAME_BYTES_MAX);
       const wire: Wire = { agreed: AGREED, baseMs: link.baseMs };
       for (const { message } of readFrame(bytes, () => wire).messages) if (this.#links.has(conn)) this.#take(link, message, time);
     } catch (fault) {

@@ -1,0 +1,3 @@
+/** What is for Node only. */
+
+export { FileStore } from "./store/file.js";
