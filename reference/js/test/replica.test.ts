@@ -2,25 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MemoryStore, Refused, Replica, type Connection, type Listener, type Transport } from "../src/index.js";
+import { MemoryStore, Refused, Replica, type Transport } from "../src/index.js";
 import type { Batch } from "../src/core/space.js";
-
-/** Two ends of a connection: what one sends the other receives, in a later turn of the event loop. */
-function pair(): [Transport, Transport] {
-  const listeners: (Listener | undefined)[] = [undefined, undefined];
-  const end = (mine: 0 | 1): Transport => ({
-    trusted: true,
-    connect(listener): Connection {
-      listeners[mine] = listener;
-      if (listeners[1 - mine]) queueMicrotask(() => listeners.forEach((each) => each?.opened()));
-      return {
-        send: (frame) => setImmediate(() => listeners[1 - mine]?.frame(frame.slice())),
-        close: () => setImmediate(() => listeners[1 - mine]?.closed()),
-      };
-    },
-  });
-  return [end(0), end(1)];
-}
+import { pair } from "./link.js";
 
 const changed = (replica: Replica): Promise<void> => new Promise((resolve) => {
   const end = replica.on("changed", () => (end(), resolve()));
