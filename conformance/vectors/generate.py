@@ -131,6 +131,7 @@ def clocks():
     f.case("offset-of-a-right-clock", "CLOCK-13", ["offset", 1000, 1100, 1050], 0)
     f.case("offset-of-a-slow-clock", "CLOCK-13", ["offset", 1000, 1100, 6050], 5000)
     f.case("offset-of-a-fast-clock", "CLOCK-13", ["offset", 9000, 9100, 1050], -8000)
+    f.case("offset-of-an-odd-round-trip", "CLOCK-13", ["offset", 1000, 1101, 1050], -1)
     f.case("offset-at-the-longest-round-trip", "CLOCK-13", ["offset", 1000, 3000, 2000], 0)
     f.case("offset-beyond-the-longest-round-trip", "CLOCK-13", ["offset", 1000, 3001, 2000], None)
     f.close()

@@ -127,7 +127,7 @@ function readColumn(r: Reader, place: Place, wire: Wire, own: Reading, before: C
   if (items !== 2 && items !== 3) throw malformed(`a column of ${items} items`);
   const field = r.text(FIELD_NAME_BYTES_MAX, 1);
   const rule = r.uint();
-  if (place === "change" && before && (textCompare(before.field, field) || before.rule - rule) >= 0) throw malformed("columns out of order");
+  if (before && (textCompare(before.field, field) || before.rule - rule) >= 0) throw malformed("columns out of order");
   let after: Reading | undefined;
   if (items === 3) {
     if (rule !== Rule.lww || place !== "change") throw malformed("an `after` where none may stand");
