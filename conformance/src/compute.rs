@@ -31,6 +31,12 @@ pub fn call(name: &str, arguments: &[Item]) -> Result<Item, String> {
         ("text", [Item::Int(length)]) => Ok(Item::Text("x".repeat(*length as usize))),
         ("text", [Item::Int(length), Item::Text(piece)]) => Ok(Item::Text(piece.repeat(*length as usize / piece.len().max(1)))),
         ("bytes", [Item::Int(length)]) => Ok(Item::Bytes(vec![0; *length as usize])),
+        ("id", [Item::Int(number)]) => Ok(Item::Bytes(number.to_be_bytes().to_vec())),
+        ("ranges", [Item::Int(count)]) => {
+            let bound = |i: i128| Item::Bytes(if i == *count { Vec::new() } else { (i as u32).to_be_bytes().to_vec() });
+            let range = |i| Item::Array(vec![bound(i), Item::Int(1), Item::Int(1), Item::Bytes(vec![0; 16])]);
+            Ok(Item::Array((1..=*count).map(range).collect()))
+        }
         ("array", [Item::Int(length), item]) => Ok(Item::Array(vec![item.clone(); *length as usize])),
         ("nested", [Item::Int(depth)]) => Ok((1..*depth).fold(Item::Array(Vec::new()), |inner, _| Item::Array(vec![inner]))),
         ("ops", [Item::Int(count)]) => {

@@ -98,6 +98,10 @@ impl World<'_> {
                 self.names.insert(name.clone(), item);
                 Ok(())
             }
+            Action::Repeat(times, action) => (0..*times).try_for_each(|n| {
+                self.names.insert("n".to_owned(), Item::Int(i128::from(n)));
+                self.step(action)
+            }),
             Action::Clock(ms) => self.clock(*ms),
             Action::Equal(left, right, wanted) => {
                 let (a, b) = (value(left, &self.names)?, value(right, &self.names)?);
@@ -206,6 +210,10 @@ impl World<'_> {
                 let token = crate::local::to_json(&value(token, &self.names)?);
                 let expires = self.option(options, "expires")?.and_then(|item| item.as_u64());
                 self.call("token", json!({"peer": who, "token": token, "expires": expires})).map(drop)
+            }
+            Action::LinkToken(who, token) => {
+                let token = crate::local::to_json(&value(token, &self.names)?);
+                self.call("link-token", json!({"peer": who, "token": token})).map(drop)
             }
             Action::Wipe { who, force, refused } => self.wipe(who, *force, *refused),
             Action::Wall(who, skew) => self.call("wall", json!({"peer": who, "skew": skew})).map(drop),

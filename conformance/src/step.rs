@@ -38,6 +38,7 @@ pub struct CrashPoint {
 #[allow(missing_docs)] // each is a line of the README
 pub enum Action {
     Let(String, Expr),
+    Repeat(u64, Box<Action>),
     Clock(u64),
     Equal(Expr, Expr, bool),
     Handshake(Options),
@@ -76,6 +77,7 @@ pub enum Action {
     Start(String, bool),
     Signals(String, Expr, Expr),
     Token(String, Expr, Options),
+    LinkToken(String, Expr),
     Wipe { who: String, force: bool, refused: bool },
     Tokens(Expr),
     Revoke(Expr),
@@ -112,6 +114,7 @@ pub fn parse_action(cursor: &mut Cursor) -> Result<Action, String> {
             cursor.expect("=")?;
             Ok(Action::Let(name, cursor.expr()?))
         }
+        "repeat" => Ok(Action::Repeat(number(cursor)?, Box::new(parse_action(cursor)?))),
         "clock" => {
             cursor.expect("+")?;
             number(cursor).map(Action::Clock)
@@ -223,6 +226,7 @@ fn told(who: String, cursor: &mut Cursor) -> Result<Action, String> {
             Ok(Action::Signals(who, to, cursor.expr()?))
         }
         "token" => Ok(Action::Token(who, cursor.expr()?, options(cursor)?)),
+        "link-token" => Ok(Action::LinkToken(who, cursor.expr()?)),
         "wipe" => Ok(Action::Wipe { who, force: cursor.eat_word("force"), refused: cursor.eat_word("refused") }),
         "write" => {
             let (collection, id) = record(cursor)?;

@@ -196,9 +196,15 @@ def frames():
     bad("extension-key-twice", "CODEC-5", [0, b"\x83\x0b\x07\xa2\x05\x01\x05\x01"], "not-canonical")
     bad("extension-value-not-canonical", "CODEC-1", [0, b"\x83\x0b\x07\xa1\x05\x18\x01"], "not-canonical")
     bad("extension-twice", "CODEC-13", [0, [11, 7, {5: 1}, {6: 1}]])
-    f.say("Fields that are missing, too many, or of the wrong kind.")
     named = dict(hello=(0, hello), welcome=(0, welcome), ping=(0, [11, 7]), pong=(0, [12, 7, 0]), bye=(0, bye), error=(0, error), open=(1, opening),
                  opened=(1, opened), push=(1, push), ack=(1, ack), reject=(1, reject), change=(1, change), void=(1, void), states=(1, states[:4]), mark=(1, mark))
+    f.say("Extensions of each message.")
+    for name, (channel, message) in named.items():
+        if name != "change":
+            ok(f"{name}-extended", "FRAME-2", channel, [*message, {77: [None]}], word="accepts")
+            bad(f"{name}-extended-by-nothing", "FRAME-6", [channel, [*message, {}]])
+            bad(f"{name}-extended-critically", "FRAME-3", [channel, [*message, {77: 0, -77: 0}]], "critical-extension")
+    f.say("Fields that are missing, too many, or of the wrong kind.")
     for name, (channel, message) in named.items():
         bad(f"{name}-field-missing", "CODEC-13", [channel, message[:-1]])
         if name not in ("push", "change", "states"):
@@ -274,6 +280,17 @@ def frames():
     bad("push-collection-of-65-bytes", "LIMIT-5", [1, [5, [1, 5, [["a" * 65, "t1"]]]]])
     bad("push-record-empty", "MODEL-8", [1, [5, [1, 5, [["todos", ""]]]]])
     bad("push-record-of-129-bytes", "LIMIT-5", [1, [5, [1, 5, [["todos", "a" * 129]]]]])
+    f.say("Names and texts at their limits, one over, and ten times over.")
+    for name, most, at in (("open-name", 128, lambda text: [2, text, R1, 0, None]), ("push-collection", 64, lambda text: [5, [1, 5, [[text, "t1"]]]]),
+                           ("push-record", 128, lambda text: [5, [1, 5, [["todos", text]]]]), ("push-field", 64, lambda text: [5, [1, 5, [T1, [text, 0], 1]]])):
+        ok(f"{name}-of-{most}-letters", "LIMIT-5", 1, at("a" * most))
+        bad(f"{name}-of-{most}-letters-of-2-bytes", "LIMIT-5", [1, at("é" * (most // 2) + "a")])
+        bad(f"{name}-of-{most}0-bytes", "LIMIT-5", [1, at("a" * 10 * most)])
+    ok("hello-token-of-4096-bytes", "BIND-5", 0, [0, [1], [0], {}, "a" * 4096])
+    bad("hello-token-of-40960-bytes", "CODEC-13", [0, [0, [1], [0], {}, "a" * 40960]])
+    bad("error-text-of-2560-bytes", "LIMIT-7", [0, [13, 1, 0, None, "a" * 2560]])
+    ok("push-value-depth-16", "CODEC-10", 1, [5, [1, 5, [T1, TITLE, nested(16)]]])
+    bad("push-value-depth-170", "CODEC-10", [1, [5, [1, 5, [T1, TITLE, nested(170)]]]])
     bad("push-record-a-number", "PROFILE-3", [1, [5, [1, 5, [7, TITLE, "a"]]]])
     bad("push-record-announced", "PROFILE-3", [1, [5, [1, 5, [[7, "todos", "t1"], TITLE, "a"]]]])
     bad("push-column-a-number", "PROFILE-3", [1, [5, [1, 5, [T1, 3, "a"]]]])

@@ -2,7 +2,7 @@
 """Writes the vectors beside it. No code of the reference goes into an expectation."""
 from encoding import *
 from frames import frames, values
-from profiles import conditions, flow, presences, repairs, rules, signals, subscriptions
+from profiles import accesses, conditions, flow, peers, presences, repairs, rules, signals, subscriptions
 
 
 def links():
@@ -144,6 +144,8 @@ if __name__ == "__main__":
     fingerprints()
     merges()
     clocks()
+    accesses()
+    peers()
     presences()
     subscriptions()
     flow()

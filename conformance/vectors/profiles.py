@@ -42,6 +42,8 @@ def presences():
     bad("presence-gone-with-a-ttl", "PRES-2", [1, [18, R1, 1, 1, None]])
     bad("presence-text", "CODEC-13", [1, [18, R1, 1, 30000, "a"]])
     bad("presence-replica-of-15-bytes", "CODEC-13", [1, [18, R1[:15], 1, 30000, b"a"]])
+    extended(f, "presence", 1, [18, R1, 1, 30000, b"a"])
+    bad("presence-counter-negative", "CODEC-13", [1, [18, R1, -1, 30000, b"a"]])
     bad("presence-field-missing", "CODEC-13", [1, [18, R1, 1, 0]])
     bad("presence-field-too-many", "CODEC-13", [1, [18, R1, 1, 0, None, 0]])
     f.close()
@@ -52,6 +54,7 @@ def flow():
     f.frame("credit", "FLOW-2", 1, [16, 1648576])
     f.frame("credit-of-nothing", "FLOW-2", 65535, [16, 0])
     f.frame("credit-of-all", "FLOW-2", 1, [16, MAX])
+    extended(f, "credit", 1, [16, 7])
     f.bad_frame("credit-negative", "CODEC-13", [1, [16, -1]])
     f.bad_frame("credit-text", "CODEC-13", [1, [16, "1"]])
     f.bad_frame("credit-field-missing", "CODEC-13", [1, [16]])
@@ -89,12 +92,76 @@ def conditions():
     f.close()
 
 
+def extended(f, name, channel, message):
+    """Extensions of a message: one that is ignored, none at all, one that is critical."""
+    f.frame(f"{name}-extended", "FRAME-2", channel, [*message, {77: [None]}], word="accepts")
+    f.bad_frame(f"{name}-extended-by-nothing", "FRAME-6", [channel, [*message, {}]])
+    f.bad_frame(f"{name}-extended-critically", "FRAME-3", [channel, [*message, {77: 0, -77: 0}]], "critical-extension")
+
+
+def accesses():
+    f = File("access.vec", "frame-agreed access", "A token renewed, and the right in opened. Spec 14.")
+    f.frame("auth", "ACCESS-15", 0, [15, "eyJhbGciOiJFZERTQSJ9.e30.c2ln"])
+    f.frame("auth-of-4096-bytes", "ACCESS-15", 0, [15, "a" * 4096])
+    for name, token in (("empty", ""), ("of-4097-bytes", "a" * 4097), ("of-40960-bytes", "a" * 40960), ("bytes", b"a"), ("null", None)):
+        f.bad_frame(f"auth-{name}", "CODEC-13", [0, [15, token]])
+    f.bad_frame("auth-field-missing", "CODEC-13", [0, [15]])
+    f.bad_frame("auth-field-too-many", "CODEC-13", [0, [15, "a", "b"]])
+    extended(f, "auth", 0, [15, "a"])
+    for name, right in (("to-read", 1), ("to-write", 2)):
+        f.frame(f"opened-{name}", "ACCESS-11", 1, [3, 0, HIST, 0, LINK, 0, 1, {0: right}])
+    f.bad_frame("opened-right-text", "CODEC-13", [1, [3, 0, HIST, 0, LINK, 0, 1, {0: "write"}]])
+    f.close()
+
+
+def peers():
+    f = File("peer.vec", "frame-agreed rules peer", "What peers tell each other, and what a server says of settled changes. Spec 21.")
+    ok, bad, row = f.frame, f.bad_frame, [T1, TITLE, "a"]
+    states = lambda *items: [9, True, 7, HIST, *items]
+    ok("push-of-another", "PEER-9", 1, [5, R2, [1, 5, row], {0: LINK}])
+    ok("push-of-another-goes-on", "PEER-9", 1, [5, R2, [7, 5, row], [8, 6, [T1, 0, 2]], {0: LINK}])
+    ok("push-of-another-with-a-skip", "IDENT-20", 1, [5, R2, [7, HASH], [8, 6, row], {0: LINK}])
+    ok("push-of-another-with-its-change-map", "PEER-9", 1, [5, R2, [7, 5, row, {0: [R3, 2, LINK]}], {0: LINK}])
+    ok("push-of-another-extended", "FRAME-2", 1, [5, R2, [1, 5, row], {0: LINK, 77: 0}], word="accepts")
+    bad("push-of-another-without-its-link", "PEER-9", [1, [5, R2, [1, 5, row]]])
+    bad("push-of-another-with-another-key", "PEER-9", [1, [5, R2, [1, 5, row], {1: LINK}]])
+    bad("push-of-another-link-of-15-bytes", "PEER-9", [1, [5, R2, [1, 5, row], {0: LINK[:15]}]])
+    bad("push-of-another-link-text", "PEER-9", [1, [5, R2, [1, 5, row], {0: "start"}]])
+    bad("push-of-another-without-changes", "CODEC-13", [1, [5, R2, {0: LINK}]])
+    bad("push-of-15-bytes", "CODEC-13", [1, [5, R2[:15], [1, 5, row], {0: LINK}]])
+    bad("push-of-two-others", "CODEC-13", [1, [5, R2, R3, [1, 5, row], {0: LINK}]])
+    bad("push-of-another-behind-its-change", "CODEC-13", [1, [5, [1, 5, row], R2, {0: LINK}]])
+    ok("void-with-its-link", "PEER-18", 1, [21, 3, R1, 2, 33, {0: LINK}])
+    ok("void-without-its-link", "PEER-18", 1, [21, 3, R1, 2, 33])
+    bad("void-link-of-32-bytes", "PEER-18", [1, [21, 3, R1, 2, 33, {0: HASH}]])
+    for tag, name, rule in ((-2, "settled", "PEER-18"), (-6, "held", "PEER-6")):
+        ok(f"states-{name}", rule, 1, states([tag, R2, MAX, LINK]))
+        ok(f"states-{name}-of-two", rule, 1, states([tag, R2, 2, LINK], [tag, R3, 9, LINK]))
+        bad(f"states-{name}-link-of-15-bytes", "CODEC-13", [1, states([tag, R2, 2, LINK[:15]])])
+        bad(f"states-{name}-without-its-link", "CODEC-13", [1, states([tag, R2, 2])])
+        bad(f"states-{name}-with-more", "CODEC-13", [1, states([tag, R2, 2, LINK, 0])])
+        bad(f"states-{name}-replica-of-15-bytes", "CODEC-13", [1, states([tag, R2[:15], 2, LINK])])
+        bad(f"states-{name}-seq-negative", "CODEC-13", [1, states([tag, R2, -1, LINK])])
+    bad("states-settled-seq-0", "CODEC-13", [1, states([-2, R2, 0, LINK])])
+    ok("states-held-nothing", "PEER-6", 1, states([-6, R2, 0, LINK]))
+    ok("states-base", "PEER-7", 1, states([-7, 0], [R2, 5, row]))
+    ok("states-base-beside-what-is-settled", "PEER-7", 1, states([-7, 3], [-2, R2, 2, LINK], [R2, 5, row], [-5, R3, 2, [T1, ["votes", 3], 1]], [-4, [["todos", "t2"], 0, 2]]))
+    ok("states-nothing-new", "PEER-6", 1, states())
+    bad("states-base-negative", "CODEC-13", [1, states([-7, -1])])
+    bad("states-base-of-two-numbers", "CODEC-13", [1, states([-7, 0, 1])])
+    bad("states-base-of-none", "CODEC-13", [1, states([-7])])
+    f.close()
+
+
 def signals():
     f = File("signal.vec", "frame-agreed signal", "Signals. Spec 23.")
     f.frame("signal", "SIGNAL-1", 1, [19, R1, b"offer"])
     f.frame("signal-empty", "SIGNAL-1", 65535, [19, R1, b""])
     f.frame("signal-of-16384-bytes", "SIGNAL-4", 1, [19, R1, b"a" * 16384])
     f.bad_frame("signal-of-16385-bytes", "SIGNAL-4", [1, [19, R1, b"a" * 16385]])
+    f.bad_frame("signal-of-163840-bytes", "SIGNAL-4", [1, [19, R1, b"a" * 163840]])
+    extended(f, "signal", 1, [19, R1, b"offer"])
+    f.bad_frame("signal-field-too-many", "CODEC-13", [1, [19, R1, b"a", 0]])
     f.bad_frame("signal-text", "CODEC-13", [1, [19, R1, "offer"]])
     f.bad_frame("signal-replica-of-15-bytes", "CODEC-13", [1, [19, R1[:15], b"a"]])
     f.bad_frame("signal-field-missing", "CODEC-13", [1, [19, R1]])
@@ -108,6 +175,20 @@ def repairs():
     ok("ranges-of-three-kinds", "REPAIR-5", 1, [17, MAX, [[b"a", 0], [b"b", 1, 2, FINGER], [b"", 2, [b"c", digest], [b"d", digest]]]])
     ok("ranges-of-an-empty-list", "REPAIR-3", 1, [17, 0, [[b"", 2]]])
     ok("ranges-none", "REPAIR-9", 1, [17, 1, []])
+    extended(f, "ranges", 1, [17, 1, [[b"", 0]]])
+    replaced = lambda *ranges: [9, True, 2, HIST, [-4, [T1, 0, 2]], {0: list(ranges)}]
+    ok("states-that-replace", "REPAIR-6", 1, replaced([b"a", b"b"]))
+    ok("states-that-replace-the-rest", "REPAIR-6", 1, replaced([b"", b"b"], [b"c", b""]))
+    bad("states-that-replace-nothing", "CODEC-13", [1, replaced()])
+    bad("states-that-replace-a-bound", "CODEC-13", [1, replaced([b"a"])])
+    bad("states-that-replace-three-bounds", "CODEC-13", [1, replaced([b"a", b"b", b"c"])])
+    bad("states-that-replace-names", "CODEC-13", [1, replaced(["a", "b"])])
+    bad("ranges-seed-missing", "CODEC-13", [1, [17, [[b"", 0]]]])
+    bad("ranges-range-without-a-kind", "CODEC-13", [1, [17, 1, [[b""]]]])
+    bad("ranges-fingerprint-without-a-count", "CODEC-13", [1, [17, 1, [[b"", 1, FINGER]]]])
+    bad("ranges-nothing-with-more", "CODEC-13", [1, [17, 1, [[b"", 0, 1]]]])
+    bad("ranges-cell-twice", "CODEC-13", [1, [17, 1, [[b"", 2, [b"c", digest], [b"c", digest]]]]])
+    bad("ranges-cell-without-a-digest", "CODEC-13", [1, [17, 1, [[b"", 2, [b"c"]]]]])
     bad("ranges-unsorted", "CODEC-13", [1, [17, 1, [[b"b", 0], [b"a", 0]]]])
     bad("ranges-bound-twice", "CODEC-13", [1, [17, 1, [[b"a", 0], [b"a", 0]]]])
     bad("ranges-unbounded-before-the-last", "CODEC-13", [1, [17, 1, [[b"", 0], [b"a", 0]]]])

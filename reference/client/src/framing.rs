@@ -85,7 +85,7 @@ mod tests {
         for frame in [&PING[4..], &[], &[0; 300]] {
             write_frame(&mut stream, frame).await.expect("a vector takes all");
         }
-        assert_eq!(stream[..8], PING);
+        assert_eq!(stream[..8], PING, "BIND-7");
         let (frames, error) = read_all(&stream).await;
         assert_eq!((frames, error.is_none()), (vec![PING[4..].to_vec(), vec![], vec![0; 300]], true));
     }
@@ -107,7 +107,7 @@ mod tests {
         for length in [at + 1, at * 10, u32::MAX] {
             let mut stream = tokio::io::BufReader::new(std::io::Cursor::new([length.to_be_bytes().to_vec(), vec![7; 9]].concat()));
             let error = read_frame(&mut stream).await.expect_err("too large");
-            assert!(matches!(error, FramingError::TooLarge { found } if found == length as usize), "{error}");
+            assert!(matches!(error, FramingError::TooLarge { found } if found == length as usize), "BIND-7: {error}");
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.expect("memory does not fail");
             assert_eq!(rest, [7; 9], "nothing of the frame was read");

@@ -257,6 +257,7 @@ impl Peer {
                 }
                 self.tell(now, client::Input::Start, lines)?;
             }
+            "link-token" => client.set_link_token(command["token"].as_str().map(str::to_owned)),
             "wipe" => return self.wipe(command["force"] == true, now),
             _ => return Err(format!("no such verb: {verb}")),
         }

@@ -20,6 +20,11 @@ impl Client {
         self.link_token = token;
     }
 
+    /// Holds at most so many changes of others, for a device with less room than `held_changes_max`. (PEER-11)
+    pub fn hold_at_most(&mut self, changes: usize) {
+        self.held.room = changes.min(limits::HELD_CHANGES_MAX);
+    }
+
     fn own(&self) -> Own {
         let identity = &self.outbox.identity;
         Own {

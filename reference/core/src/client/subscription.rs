@@ -82,6 +82,7 @@ impl Subscription {
 impl Client {
     /// Syncs these collections from now on and no others; none: all. What is no longer wanted leaves base at once, and an
     /// event tells it; what is new comes with the next catch-up. Changes without a verdict stay. (SUB-11 to SUB-14)
+    /// A client that syncs a part has no peer links. (PEER-23)
     ///
     /// # Errors
     /// Where the names break a limit, or the store fails.
@@ -108,6 +109,10 @@ impl Client {
         self.verified = None;
         if !left.is_empty() {
             self.event(Event::Left(left));
+        }
+        // PEER-23
+        if self.subscription.is_partial() {
+            self.unlink_all();
         }
         if matches!(self.state, State::AwaitOpened { .. } | State::Streaming(_)) {
             self.send(now, self.channel, &[Message::Shut], 0);

@@ -81,6 +81,8 @@ pub struct Held {
     order: BTreeMap<Place, (Replica, u64)>,
     touched: BTreeMap<RecordName, BTreeSet<(Replica, u64)>>,
     arrivals: u64,
+    /// How many changes have room. (PEER-11)
+    pub room: usize,
 }
 
 impl Held {
@@ -91,7 +93,7 @@ impl Held {
             None => Ground { whole: fresh, ..Ground::default() },
         };
         let (chains, order, touched) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut held = Self { space: space.to_owned(), ground, chains, order, touched, arrivals: 0 };
+        let mut held = Self { space: space.to_owned(), ground, chains, order, touched, arrivals: 0, room: limits::HELD_CHANGES_MAX };
         for (key, bytes) in store.scan(CHANGES, &after_prefix(CHANGES), usize::MAX)? {
             let (author, seq) = split(&key)?;
             let change = read_held(&bytes, seq).map_err(damaged)?;
@@ -205,7 +207,8 @@ impl Held {
             Some(_) => self.drop_from(store, author, seq)?,
             None => Vec::new(),
         };
-        if self.order.len() >= limits::HELD_CHANGES_MAX {
+        // PEER-11
+        if self.order.len() >= self.room {
             return Ok(Taken::Left);
         }
         self.arrivals += 1;

@@ -14,7 +14,7 @@ use crate::rules::State;
 use crate::space::after_prefix;
 use crate::store::{Store, StoreError};
 
-/// Samples of time are at most this far apart, and at least a sixteenth of the retention.
+/// A change takes a sample of time where the last is this old, or a sixteenth of the retention where that is less.
 const SAMPLE_MS_MAX: u64 = 3_600_000;
 /// Between two steps while there is more to forget.
 const STEP_MS: u64 = 50;

@@ -29,9 +29,9 @@ impl Asked {
         *self = Self { question: Some(question), replacing: None, ..std::mem::take(self) };
     }
 
-    /// Whether something is to be answered.
-    pub fn is_waiting(&self) -> bool {
-        self.question.is_some() || self.replacing.is_some()
+    /// Whether there is something to say of a question: only the cells before an answer wait for credit. (FLOW-5, REPAIR-6)
+    pub fn is_due(&self, credit: bool) -> bool {
+        self.question.is_some() || self.replacing.as_ref().is_some_and(|(replaced, _)| credit || replaced.is_empty())
     }
 
     /// How many cells may be read for a question that came now. (REPAIR-9)
@@ -80,10 +80,6 @@ impl Hosted {
         channel: &mut Channel,
         now_ms: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        // FLOW-1
-        if !channel.credit.sending.is_open() {
-            return Ok(None);
-        }
         let Channel { asked, scope, profiles, credit, .. } = channel;
         let covers = Covers { rules: profiles.has(Profiles::RULES), collections: scope.collections.as_ref() };
         if let Some(question) = asked.question.take() {
@@ -97,6 +93,9 @@ impl Hosted {
                 Ok(None) | Err(Unread::Spent) => (Vec::new(), Ranges { seed: question.seed, ranges: Vec::new() }),
                 Err(Unread::Store(error)) => return Err(error),
             });
+        }
+        if !asked.is_due(credit.sending.is_open()) {
+            return Ok(None);
         }
         let Some((replaced, answer)) = asked.replacing.take() else { return Ok(None) };
         if replaced.is_empty() {
@@ -144,5 +143,23 @@ impl Hosted {
         let cells = cells.into_iter().filter(|cell| covers.takes(cell)).collect();
         let items = items_of(cells).map_err(|error| StoreError(format!("a stored cell is damaged: {error}")))?;
         Ok(States { last: true, to: self.committed, history: self.history.history, items, replaced })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_question_and_a_minute_may_cost_is_bounded() {
+        let mut asked = Asked::default();
+        assert_eq!(asked.budget(7), REPAIR_CELLS_MAX, "REPAIR-9: of one question");
+        for read in [0, 1, REPAIR_CELLS_MAX] {
+            asked.read = REPAIR_CELLS_PER_MINUTE_MAX - read;
+            assert_eq!(asked.budget(MINUTE_MS - 1), read, "REPAIR-9: of the questions of a minute");
+        }
+        asked.read = REPAIR_CELLS_PER_MINUTE_MAX * 2;
+        assert_eq!(asked.budget(MINUTE_MS - 1), 0);
+        assert_eq!(asked.budget(MINUTE_MS), REPAIR_CELLS_MAX, "REPAIR-9: and of the next");
     }
 }

@@ -221,7 +221,7 @@ impl Hosted {
         let at_head = channel.sent == self.committed;
         channel.catching
             || !at_head
-            || channel.asked.is_waiting() && channel.credit.sending.is_open()
+            || channel.asked.is_due(channel.credit.sending.is_open())
             || self.mark_due_ms(channel).is_some_and(|due| due <= now_ms)
     }
 
