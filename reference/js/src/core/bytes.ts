@@ -18,9 +18,12 @@ export function toHex(bytes: Uint8Array): Hex {
 
 export function fromHex(hex: Hex): Uint8Array {
   const out = new Uint8Array(hex.length >> 1);
-  for (let i = 0; i < out.length; i++) out[i] = parseInt(hex.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < out.length; i++) out[i] = (digit(hex.charCodeAt(2 * i)) << 4) | digit(hex.charCodeAt(2 * i + 1));
   return out;
 }
+
+/** What a hex digit stands for, by its code: "9" is 57, "a" is 97. */
+const digit = (code: number): number => (code <= 57 ? code - 48 : (code | 32) - 87);
 
 /** Byte by byte, a prefix first. */
 export function bytesCompare(a: Uint8Array, b: Uint8Array): number {

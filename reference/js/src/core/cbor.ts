@@ -9,6 +9,8 @@ const Major = { uint: 0, negative: 1, bytes: 2, text: 3, array: 4, map: 5, tag: 
 const FALSE = 20;
 const NULL = 22;
 const UNDEFINED = 23;
+/** Text of up to so many units is written without an encoder. */
+const SHORT_TEXT = 64;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Writes items, each in its one encoding. */
@@ -94,7 +96,21 @@ export class Writer {
   }
 
   text(text: string): this {
-    return this.#string(Major.text, utf8(text));
+    const n = text.length;
+    if (n > SHORT_TEXT) return this.#string(Major.text, utf8(text));
+    // Most text is short and ASCII: its bytes are its units.
+    const before = this.#length;
+    this.#head(Major.text, n);
+    const at = this.#reserve(n);
+    for (let i = 0; i < n; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit > 0x7f) {
+        this.#length = before;
+        return this.#string(Major.text, utf8(text));
+      }
+      this.#buffer[at + i] = unit;
+    }
+    return this;
   }
 
   binary(bytes: Uint8Array): this {
