@@ -38,7 +38,9 @@ async function answer(line: string, command: Command): Promise<string[]> {
   if (verb === "hello") {
     const { reply } = await ask(line, id);
     const profiles = PROFILES.filter((name) => (reply["profiles"] as string[]).includes(name));
-    return [JSON.stringify({ id, ok: true, version: 1, name: "syncline js with another server", profiles, roles: ["server", "client", "peer"] })];
+    return [
+      JSON.stringify({ id, ok: true, version: 1, name: "syncline js with another server", profiles, roles: ["server", "client", "peer"] }),
+    ];
   }
   if (verb === "open") theirs.set(String(peer), command["role"] === "server");
   const lines: string[] = [];

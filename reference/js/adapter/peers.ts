@@ -1,10 +1,12 @@
 /** The clients of an adapter: their stores, crash points and what they say (conformance/README.md, "The adapter"). */
 
 import { fromHex, sha256, textCompare, toHex, utf8 } from "../src/core/bytes.js";
+import { ZERO } from "../src/core/clock.js";
 import { Client, type Time } from "../src/core/client.js";
 import type { Effect, Event } from "../src/core/event.js";
 import { Refused } from "../src/core/fault.js";
 import type { Guard, RowWrite, RuleWrites } from "../src/core/local.js";
+import { Rule } from "../src/core/op.js";
 import type { Batch } from "../src/core/space.js";
 import type { Value } from "../src/core/value.js";
 import { asNumber, asText, fromJson, toJson, type Json } from "./json.js";
@@ -85,13 +87,19 @@ export class Peers {
     this.#now = asNumber(command["now"]);
     const verb = asText(command["verb"]);
     if (verb === "advance") {
-      for (const peer of this.#peers.values()) this.#turn(peer, (client, time) => (client.wake ?? Infinity) <= time.now && client.advance(time));
+      for (const peer of this.#peers.values())
+        this.#turn(peer, (client, time) => (client.wake ?? Infinity) <= time.now && client.advance(time));
       return this.#reply({});
     }
     if (verb === "open") {
       if (command["role"] !== "client") throw new Error(`no peer of the role ${JSON.stringify(command["role"])} is here`);
       const token = command["token"] ?? null;
-      const peer = new Peer(asText(command["peer"]), asText(command["space"]), token === null ? null : asText(token), JSON.stringify(command["seed"]));
+      const peer = new Peer(
+        asText(command["peer"]),
+        asText(command["space"]),
+        token === null ? null : asText(token),
+        JSON.stringify(command["seed"]),
+      );
       this.#peers.set(peer.name, peer);
       this.#turn(peer, () => undefined);
       return this.#reply({});
@@ -204,7 +212,9 @@ const ASKING: Record<string, (client: Client, command: Command) => { [key: strin
         const shown = space.show(collection, id);
         if (!shown) continue;
         const fields = toJson(shown.fields);
-        records.push(Object.keys(shown.columns).length > 0 ? [collection, id, fields, toJson(shown.columns as Value)] : [collection, id, fields]);
+        records.push(
+          Object.keys(shown.columns).length > 0 ? [collection, id, fields, toJson(shown.columns as Value)] : [collection, id, fields],
+        );
       }
     }
     return { records };
@@ -235,9 +245,12 @@ const ACTING: Record<string, (client: Client, command: Command, time: Time) => A
   signal: (client, command, time) => ({ sent: client.signal(asText(command["to"]), fromHex(asText(command["payload"])), time) }),
   token: (client, command, time) => client.token(asText(command["token"]), (command["expires"] ?? null) as number | null, time),
   wipe: (client, command, time) => ({ lost: client.wipe(command["force"] === true, time) }),
-  spoil: (client, command) => {
+  spoil: ({ space }, command) => {
     const [collection, id] = command["record"] as [string, string];
-    client.spoil(collection, id, (command["field"] ?? null) as string | null);
+    const field = (command["field"] ?? null) as string | null;
+    const record = space.base.touch(collection, id);
+    if (field === null) space.base.drop(record);
+    else record.put({ field, rule: Rule.lww, key: null, stamp: { ...ZERO, author: space.meta.replica }, value: "spoilt" });
   },
 };
 
@@ -246,7 +259,10 @@ function rowsOf(command: Command): RowWrite[] {
     const [collection, id] = row["record"] as [string, string];
     if (row["delete"] === true) return { collection, id, delete: true };
     const fields = fromJson(row["fields"] ?? {}) as { [field: string]: unknown };
-    const columns = Object.entries((row["columns"] ?? {}) as { [field: string]: Json }).map(([field, rules]): [string, RuleWrites] => [field, fromJson(rules) as RuleWrites]);
+    const columns = Object.entries((row["columns"] ?? {}) as { [field: string]: Json }).map(([field, rules]): [string, RuleWrites] => [
+      field,
+      fromJson(rules) as RuleWrites,
+    ]);
     return { collection, id, fields, columns: Object.fromEntries(columns) };
   });
 }

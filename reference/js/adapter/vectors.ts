@@ -6,7 +6,8 @@ import { hashOf, isSkip, nextLink, readChange, readPushed, readReading, startLin
 import { mint, observe, offset, ZERO, type Reading } from "../src/core/clock.js";
 import { Fault } from "../src/core/fault.js";
 import { State } from "../src/core/state.js";
-import { encodeMessage, readFrame } from "../src/core/message.js";
+import { readFrame } from "../src/core/read.js";
+import { encodeMessage } from "../src/core/write.js";
 import { joinOf, Join, Rule } from "../src/core/op.js";
 import { addressOf, keyValue, type Cell, type RecordState } from "../src/core/record.js";
 import { bytesCompare, textCompare } from "../src/core/bytes.js";
@@ -143,7 +144,12 @@ function writeRecord(w: Writer, record: RecordState): void {
   const cells = [...record.cells.values()].sort((a, b) => bytesCompare(addressOf(record, a), addressOf(record, b)));
   const plain = cells.filter(({ rule }) => rule === Rule.lww).sort((a, b) => bytesCompare(encode(a.field), encode(b.field)));
   const further = cells.filter(({ rule }) => rule !== Rule.lww);
-  w.array(further.length > 0 ? 4 : 3).array(2).text(record.collection).text(record.id).int(record.life).map(plain.length);
+  w.array(further.length > 0 ? 4 : 3)
+    .array(2)
+    .text(record.collection)
+    .text(record.id)
+    .int(record.life)
+    .map(plain.length);
   for (const cell of plain) writeCell(w.text(cell.field), cell);
   if (further.length === 0) return;
   w.array(further.length);
@@ -155,7 +161,10 @@ function writeCell(w: Writer, { rule, stamp, dot, value }: Cell): void {
   if (joinOf(rule) === Join.stamp) {
     writeReading(w.array(3), stamp ?? ZERO, 0);
     w.hex(stamp?.author ?? "").value(held);
-  } else if (joinOf(rule) === Join.seq) w.array(2).int(dot?.seq ?? 0).value(held);
+  } else if (joinOf(rule) === Join.seq)
+    w.array(2)
+      .int(dot?.seq ?? 0)
+      .value(held);
   else if (held === undefined) w.array(0);
   else w.array(1).value(held);
 }

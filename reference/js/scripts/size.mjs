@@ -5,7 +5,12 @@ import { gzipSync } from "node:zlib";
 const contents = 'export { Replica, webSocket, IndexedDbStore } from "./src/index.ts";';
 const { outputFiles, metafile } = await build({
   stdin: { contents, resolveDir: new URL("..", import.meta.url).pathname, loader: "ts" },
-  bundle: true, minify: true, write: false, format: "esm", target: "es2022", metafile: true,
+  bundle: true,
+  minify: true,
+  write: false,
+  format: "esm",
+  target: "es2022",
+  metafile: true,
 });
 const bytes = outputFiles[0].contents;
 console.log(`${bytes.length} bytes minified, ${gzipSync(bytes, { level: 9 }).length} bytes gzipped`);

@@ -2,7 +2,8 @@
 
 export { Replica, type EventOf, type ReplicaEvent, type ReplicaOptions, type StoreFailed } from "./replica.js";
 export { Refused } from "./core/fault.js";
-export type { StatusReport, Time } from "./core/client.js";
+export type { Time } from "./core/client.js";
+export type { StatusReport } from "./core/status.js";
 export type { Guard, RowWrite, RuleWrites } from "./core/local.js";
 export type { Rejection } from "./core/space.js";
 export type { Value } from "./core/value.js";

@@ -1,6 +1,7 @@
 /** A replica at work: its machine, its store, its connection and its timers. */
 
-import { Client, type StatusReport, type Time } from "./core/client.js";
+import { Client, type Time } from "./core/client.js";
+import type { StatusReport } from "./core/status.js";
 import type { Hex } from "./core/bytes.js";
 import type { Effect, Event } from "./core/event.js";
 import { Refused } from "./core/fault.js";
@@ -70,7 +71,8 @@ export class Replica {
 
   /** Opens a replica on its store. It connects when `start` is called. */
   static async open(options: ReplicaOptions): Promise<Replica> {
-    if (options.token !== undefined && options.transport?.trusted === false) throw new Refused("a token would travel over a plain connection");
+    if (options.token !== undefined && options.transport?.trusted === false)
+      throw new Refused("a token would travel over a plain connection");
     const replica = new Replica(options, await options.store.load());
     await replica.#turn(() => undefined).durable;
     return replica;
@@ -233,7 +235,8 @@ export class Replica {
   #effect(effect: Effect): void {
     switch (effect.kind) {
       case "connect":
-        if (this.#options.transport) this.#attach(this.#options.transport, (conn) => this.#turn((client, time) => client.connected(conn, time)));
+        if (this.#options.transport)
+          this.#attach(this.#options.transport, (conn) => this.#turn((client, time) => client.connected(conn, time)));
         break;
       case "frame":
         this.#connections.get(effect.conn)?.send(effect.bytes);

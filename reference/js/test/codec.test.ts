@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { fromHex, toHex } from "../src/core/bytes.js";
 import { decode, encode } from "../src/core/cbor.js";
 import { Fault, Refused } from "../src/core/fault.js";
-import { readFrame } from "../src/core/message.js";
+import { readFrame } from "../src/core/read.js";
 import { compareValues, toValue, type Value } from "../src/core/value.js";
 import { vector } from "../adapter/vectors.js";
 
@@ -22,19 +22,31 @@ const leaf: fc.Arbitrary<Value> = fc.oneof(
   fc.uint8Array(),
 );
 const value: fc.Arbitrary<Value> = fc.letrec<{ value: Value }>((tie) => ({
-  value: fc.oneof({ depthSize: "small", withCrossShrink: true }, leaf, fc.array(tie("value"), { maxLength: 4 }), fc.dictionary(fc.string(), tie("value"), { maxKeys: 4, noNullPrototype: true })),
+  value: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    leaf,
+    fc.array(tie("value"), { maxLength: 4 }),
+    fc.dictionary(fc.string(), tie("value"), { maxKeys: 4, noNullPrototype: true }),
+  ),
 })).value;
 
 /** Whether some number in it is an integer that only a float holds: an oracle would write it as an integer. */
 const hasWideInteger = (v: Value): boolean =>
-  typeof v === "number" ? Number.isInteger(v) && !Number.isSafeInteger(v) : v !== null && typeof v === "object" && !(v instanceof Uint8Array) && Object.values(v).some(hasWideInteger);
+  typeof v === "number"
+    ? Number.isInteger(v) && !Number.isSafeInteger(v)
+    : v !== null && typeof v === "object" && !(v instanceof Uint8Array) && Object.values(v).some(hasWideInteger);
 
 test("a value is read as it was written", () => {
   fc.assert(fc.property(value, (v) => assert.deepEqual(decode(encode(v)), v)));
 });
 
 test("a value has the bytes that another encoder gives it", () => {
-  fc.assert(fc.property(value.filter((v) => !hasWideInteger(v)), (v) => assert.equal(toHex(encode(v)), toHex(cborg.encode(v, cborg.rfc8949EncodeOptions)))));
+  fc.assert(
+    fc.property(
+      value.filter((v) => !hasWideInteger(v)),
+      (v) => assert.equal(toHex(encode(v)), toHex(cborg.encode(v, cborg.rfc8949EncodeOptions))),
+    ),
+  );
 });
 
 test("bytes are refused with a fault, or are the one encoding of what they say", () => {
@@ -79,7 +91,8 @@ function* cases(): Generator<{ name: string; kind: string; verdict: string; hex:
       if (line === "" || line.startsWith("#")) continue;
       const [verdict = "", name = "", , hex = "", ...rest] = line.split(" ");
       if (verdict === "kind") kind = name;
-      else if (["value", "frame", "frame-agreed"].includes(kind)) yield { name: `${file}/${name}`, kind, verdict, hex, rest: rest.join(" ") };
+      else if (["value", "frame", "frame-agreed"].includes(kind))
+        yield { name: `${file}/${name}`, kind, verdict, hex, rest: rest.join(" ") };
     }
   }
 }
@@ -97,7 +110,9 @@ test("the shared vectors of values and frames", () => {
 });
 
 test("a frame with a byte changed is refused with a fault, or is a frame", () => {
-  const frames = [...cases()].filter(({ kind, verdict, hex }) => kind !== "value" && verdict === "valid" && hex.length < 1000).map(({ hex }) => fromHex(hex));
+  const frames = [...cases()]
+    .filter(({ kind, verdict, hex }) => kind !== "value" && verdict === "valid" && hex.length < 1000)
+    .map(({ hex }) => fromHex(hex));
   const wire = { baseMs: 0, agreed: new Set([0, 1, 3, 4, 5, 6, 9, 10, 11, 12]) };
   fc.assert(
     fc.property(fc.constantFrom(...frames), fc.nat(), fc.nat(255), (frame, at, byte) => {

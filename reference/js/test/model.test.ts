@@ -6,7 +6,15 @@ import { MemoryStore, Refused, Replica } from "../src/index.js";
 import { counter, greatest, lww, map, Models, multi, set, type Conflict } from "../src/model/index.js";
 import { pair } from "./link.js";
 
-const FIELDS = { title: lww(""), done: lww(false), votes: counter(), best: greatest(0), tags: set<string>(), notes: multi<string>(), attrs: map<number>() };
+const FIELDS = {
+  title: lww(""),
+  done: lww(false),
+  votes: counter(),
+  best: greatest(0),
+  tags: set<string>(),
+  notes: multi<string>(),
+  attrs: map<number>(),
+};
 
 async function open(): Promise<{ models: Models; replica: Replica; todos: ReturnType<typeof collection> }> {
   const replica = await Replica.open({ space: "home", store: new MemoryStore() });
@@ -19,7 +27,16 @@ const collection = (models: Models) => models.collection("todos", FIELDS);
 test("fields show and take what their rules say", async () => {
   const { todos, replica } = await open();
   const todo = await todos.create({ title: "Buy milk", votes: 2, tags: [["food", true]], attrs: { a: 1 } });
-  await todo.set({ votes: -1, best: 5, tags: [["shop", true], ["food", false]], notes: ["one"], attrs: { a: undefined, b: 2 } });
+  await todo.set({
+    votes: -1,
+    best: 5,
+    tags: [
+      ["shop", true],
+      ["food", false],
+    ],
+    notes: ["one"],
+    attrs: { a: undefined, b: 2 },
+  });
   await todo.set({ best: 3, done: true, notes: ["two"] });
   assert.deepEqual(todo.attributes, { title: "Buy milk", done: true, votes: 1, best: 5, tags: ["shop"], notes: ["two"], attrs: { b: 2 } });
   const title: string = todo.get("title");
@@ -60,7 +77,7 @@ test("a transaction is one change, and none where it throws", async () => {
       throw new Error("the controller changed its mind");
     }),
   );
-  await assert.rejects(todos.create({ title: 2n ** 70n as unknown as string }), Refused);
+  await assert.rejects(todos.create({ title: (2n ** 70n) as unknown as string }), Refused);
   assert.deepEqual([a.get("title"), replica.status.pending], ["last", 3]);
   await replica.close();
 });
@@ -68,7 +85,16 @@ test("a transaction is one change, and none where it throws", async () => {
 test("undo takes back what was written here, and leaves what others wrote since", async () => {
   const { todos, models, replica } = await open();
   const a = await todos.create({ title: "one", votes: 5, tags: [["x", true]] }, "a");
-  await a.set({ title: "two", votes: 2, tags: [["x", false], ["y", true]], notes: ["n"], attrs: { k: 1 } });
+  await a.set({
+    title: "two",
+    votes: 2,
+    tags: [
+      ["x", false],
+      ["y", true],
+    ],
+    notes: ["n"],
+    attrs: { k: 1 },
+  });
   await replica.write([{ collection: "todos", id: "a", fields: { title: "theirs" } }]);
   assert(await models.undo());
   assert.deepEqual(a.attributes, { title: "theirs", done: false, votes: 5, best: 0, tags: ["x"], notes: [], attrs: {} });

@@ -6,16 +6,20 @@ import { MemoryStore, Refused, Replica, type Transport } from "../src/index.js";
 import type { Batch } from "../src/core/space.js";
 import { pair } from "./link.js";
 
-const changed = (replica: Replica): Promise<void> => new Promise((resolve) => {
-  const end = replica.on("changed", () => (end(), resolve()));
-});
+const changed = (replica: Replica): Promise<void> =>
+  new Promise((resolve) => {
+    const end = replica.on("changed", () => (end(), resolve()));
+  });
 
 async function until(replica: Replica, holds: () => boolean): Promise<void> {
   while (!holds()) await changed(replica);
 }
 
 test("two clients without a server show the same", async () => {
-  const [a, b] = [await Replica.open({ space: "home", store: new MemoryStore() }), await Replica.open({ space: "home", store: new MemoryStore() })];
+  const [a, b] = [
+    await Replica.open({ space: "home", store: new MemoryStore() }),
+    await Replica.open({ space: "home", store: new MemoryStore() }),
+  ];
   await a.write([{ collection: "todos", id: "t1", fields: { title: "from a" } }]);
   await b.write([{ collection: "todos", id: "t2", fields: { title: "from b" } }]);
   const [left, right] = pair();

@@ -11,25 +11,55 @@ import { itemsOf, State } from "../src/core/state.js";
 const AUTHORS = ["11".repeat(16), "22".repeat(16), "33".repeat(16)];
 
 const column: fc.Arbitrary<Column> = fc.oneof(
-  fc.record({ field: fc.constantFrom("a", "b"), rule: fc.constant(Rule.lww), op: fc.record({ kind: fc.constant("value" as const), value: fc.option(fc.nat(3), { nil: undefined }) }) }),
-  fc.record({ field: fc.constant("n"), rule: fc.constant(Rule.counter), op: fc.record({ kind: fc.constant("value" as const), value: fc.integer({ min: 1, max: 9 }) }) }),
-  fc.record({ field: fc.constant("m"), rule: fc.constantFrom(Rule.max, Rule.min), op: fc.record({ kind: fc.constant("value" as const), value: fc.nat(9) }) }),
+  fc.record({
+    field: fc.constantFrom("a", "b"),
+    rule: fc.constant(Rule.lww),
+    op: fc.record({ kind: fc.constant("value" as const), value: fc.option(fc.nat(3), { nil: undefined }) }),
+  }),
+  fc.record({
+    field: fc.constant("n"),
+    rule: fc.constant(Rule.counter),
+    op: fc.record({ kind: fc.constant("value" as const), value: fc.integer({ min: 1, max: 9 }) }),
+  }),
+  fc.record({
+    field: fc.constant("m"),
+    rule: fc.constantFrom(Rule.max, Rule.min),
+    op: fc.record({ kind: fc.constant("value" as const), value: fc.nat(9) }),
+  }),
   fc.record({
     field: fc.constant("s"),
     rule: fc.constant(Rule.set),
-    op: fc.uniqueArray(fc.record({ key: fc.nat(3), value: fc.constantFrom(true, undefined) }), { minLength: 1, maxLength: 3, selector: ({ key }) => key }).map((entries) => ({ kind: "entries" as const, entries: sortEntries(entries) })),
+    op: fc
+      .uniqueArray(fc.record({ key: fc.nat(3), value: fc.constantFrom(true, undefined) }), {
+        minLength: 1,
+        maxLength: 3,
+        selector: ({ key }) => key,
+      })
+      .map((entries) => ({ kind: "entries" as const, entries: sortEntries(entries) })),
   }),
-  fc.record({ field: fc.constant("v"), rule: fc.constant(Rule.multi), op: fc.array(fc.nat(3), { minLength: 1, maxLength: 2 }).map((added) => ({ kind: "dots" as const, removed: [], added })) }),
+  fc.record({
+    field: fc.constant("v"),
+    rule: fc.constant(Rule.multi),
+    op: fc.array(fc.nat(3), { minLength: 1, maxLength: 2 }).map((added) => ({ kind: "dots" as const, removed: [], added })),
+  }),
 );
 
-const row: fc.Arbitrary<Row> = fc.tuple(fc.constantFrom("r1", "r2"), fc.constantFrom(1, 1, 1, 2, 3), fc.uniqueArray(column, { maxLength: 3, selector: ({ field, rule }) => `${field} ${rule}` })).map(
-  ([id, life, columns]): Row => ({ collection: "c", id, life, columns: life % 2 === 0 ? [] : columns }),
-);
+const row: fc.Arbitrary<Row> = fc
+  .tuple(
+    fc.constantFrom("r1", "r2"),
+    fc.constantFrom(1, 1, 1, 2, 3),
+    fc.uniqueArray(column, { maxLength: 3, selector: ({ field, rule }) => `${field} ${rule}` }),
+  )
+  .map(([id, life, columns]): Row => ({ collection: "c", id, life, columns: life % 2 === 0 ? [] : columns }));
 
 /** The changes of each author, in the order of their seqs. */
-const logs = fc.tuple(...AUTHORS.map(() => fc.array(fc.tuple(fc.nat(20), row), { maxLength: 5 }))).map((authors) =>
-  authors.map((changes) => changes.map(([ms, row], i): Change => ({ seq: i + 1, reading: { ms, counter: 0 }, rows: [row], needs: [], rest: new Map() }))),
-);
+const logs = fc
+  .tuple(...AUTHORS.map(() => fc.array(fc.tuple(fc.nat(20), row), { maxLength: 5 })))
+  .map((authors) =>
+    authors.map((changes) =>
+      changes.map(([ms, row], i): Change => ({ seq: i + 1, reading: { ms, counter: 0 }, rows: [row], needs: [], rest: new Map() })),
+    ),
+  );
 
 /** One interleaving of the authors' changes, as `picks` says. */
 function interleave(authors: readonly (readonly Change[])[], picks: readonly number[]): [string, Change][] {

@@ -84,8 +84,37 @@ test("a client that is opened again on its store is as it was", async () => {
   const store = new MemoryStore();
   const client = new Client("home", null, random);
   const time = { now: 1_700_000_000_000, wall: 1_700_000_000_000 };
-  client.write([{ collection: "todos", id: "t1", fields: { title: "a\u0000b", none: null }, columns: { tags: { set: [["x", true], [1.5, false]] }, notes: { multi: ["n", [1]] } } }], [], time);
-  client.write([{ collection: "todos", id: "t2", columns: { votes: { counter: -3 }, best: { max: { a: 1 } }, attrs: { map: { k: undefined, l: 2 } } } }], [{ collection: "todos", id: "t1", field: "title" }], time);
+  client.write(
+    [
+      {
+        collection: "todos",
+        id: "t1",
+        fields: { title: "a\u0000b", none: null },
+        columns: {
+          tags: {
+            set: [
+              ["x", true],
+              [1.5, false],
+            ],
+          },
+          notes: { multi: ["n", [1]] },
+        },
+      },
+    ],
+    [],
+    time,
+  );
+  client.write(
+    [
+      {
+        collection: "todos",
+        id: "t2",
+        columns: { votes: { counter: -3 }, best: { max: { a: 1 } }, attrs: { map: { k: undefined, l: 2 } } },
+      },
+    ],
+    [{ collection: "todos", id: "t1", field: "title" }],
+    time,
+  );
   client.write([{ collection: "todos", id: "t1", delete: true }], [], time);
   await store.commit(client.take().batch);
   const again = new Client("home", null, random, await store.load());

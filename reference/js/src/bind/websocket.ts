@@ -25,7 +25,8 @@ export interface WebSocketOptions {
   readonly allowPlain?: boolean;
 }
 
-const isLoopback = (host: string): boolean => host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
 
 /** Connects to a server at a `ws:` or `wss:` address. */
 export function webSocket(url: string, options: WebSocketOptions = {}): Transport {

@@ -5,10 +5,11 @@ import type { Event } from "./event.js";
 import { Code } from "./fault.js";
 import type { Item } from "./items.js";
 import { KEPT } from "./keep.js";
-import { settleHeld } from "./channel.js";
 import type { Time } from "./line.js";
-import { encodeMessage, readFrame, type Cursor, type Message } from "./message.js";
-import { setAside, settle } from "./settle.js";
+import { type Cursor, type Message } from "./message.js";
+import { readFrame } from "./read.js";
+import { encodeFrame } from "./write.js";
+import { setAside, settle, settleHeld } from "./settle.js";
 import type { Space } from "./space.js";
 import { State } from "./state.js";
 
@@ -78,7 +79,7 @@ export class CatchUp {
     space.stage ??= { to: 0, history: "", replaces: this.replaces, parts: [] };
     space.stage.to = m.to;
     space.stage.history = m.history;
-    space.stage.parts.push(encodeMessage(m, 0));
+    space.stage.parts.push(encodeFrame(1, m));
     space.dirty.add("stage");
   }
 
@@ -123,11 +124,7 @@ export class CatchUp {
 
   *#parts(last: States): Generator<States> {
     for (const bytes of this.space.stage?.parts ?? []) {
-      // A part was kept as a message; a frame of it has a channel in front.
-      const framed = new Uint8Array(bytes.length + 1);
-      framed.set([1]);
-      framed.set(bytes, 1);
-      for (const { message } of readFrame(framed, () => KEPT).messages) if (message.type === "states") yield message;
+      for (const { message } of readFrame(bytes, () => KEPT).messages) if (message.type === "states") yield message;
     }
     yield last;
   }

@@ -4,13 +4,7 @@ import { sha256, textCompare, toHex, type Hex } from "./bytes.js";
 import { Reader, Writer } from "./cbor.js";
 import { compareReadings, type Reading } from "./clock.js";
 import { malformed } from "./fault.js";
-import {
-  COLLECTION_NAME_BYTES_MAX,
-  COUNTER_MAX,
-  FIELD_NAME_BYTES_MAX,
-  RECORD_ID_BYTES_MAX,
-  UNIX_MS_MAX,
-} from "./limits.js";
+import { COLLECTION_NAME_BYTES_MAX, COUNTER_MAX, FIELD_NAME_BYTES_MAX, RECORD_ID_BYTES_MAX, UNIX_MS_MAX } from "./limits.js";
 import { joinOf, Join, opCount, readOp, Rule, writeOp, type Op, type Place } from "./op.js";
 
 export interface Column {
@@ -95,7 +89,10 @@ export function readReading(r: Reader, baseMs: number): Reading {
 
 export function writeReading(w: Writer, { ms, counter }: Reading, baseMs: number): void {
   if (counter === 0) w.int(ms - baseMs);
-  else w.array(2).int(ms - baseMs).int(counter);
+  else
+    w.array(2)
+      .int(ms - baseMs)
+      .int(counter);
 }
 
 export const readCollection = (r: Reader): string => r.text(COLLECTION_NAME_BYTES_MAX, 1);
@@ -146,7 +143,9 @@ export function writeRow(w: Writer, row: Row, baseMs: number, literal = false): 
   if (lifeItems === 2) w.int(0);
   if (lifeItems > 0) w.int(row.life);
   for (const { field, rule, after, op } of row.columns) {
-    w.array(after ? 3 : 2).text(field).int(rule);
+    w.array(after ? 3 : 2)
+      .text(field)
+      .int(rule);
     if (after && literal) w.array(2).int(after.ms).int(after.counter);
     else if (after) writeReading(w, after, baseMs);
     writeOp(w, rule, op);
@@ -294,4 +293,12 @@ export const nextLink = (before: Hex, hash: Hex): Hex => toHex(sha256(new Writer
 
 /** The ops of a change as limits count them (spec 9). */
 export const changeOps = (change: Change): number =>
-  change.rows.reduce((sum, row) => sum + Math.max(1, row.columns.reduce((n, { op }) => n + opCount(op), 0)), 0);
+  change.rows.reduce(
+    (sum, row) =>
+      sum +
+      Math.max(
+        1,
+        row.columns.reduce((n, { op }) => n + opCount(op), 0),
+      ),
+    0,
+  );

@@ -8,13 +8,11 @@ import type { Event } from "./event.js";
 import { unexpected } from "./fault.js";
 import type { Line, Time } from "./line.js";
 import { ACK_TIMEOUT_MS, CREDIT_BYTES, limit, LimitKey, RESET_INTERVAL_MS, type Limits } from "./limits.js";
-import { CODES, type Message } from "./message.js";
+import { CODES, type Message, type Of } from "./message.js";
 import { Neighbours } from "./neighbours.js";
 import { Repair } from "./repair.js";
-import { keepSettled, remint, settle, type Place } from "./settle.js";
+import { remint, settle, settleHeld, type Place } from "./settle.js";
 import type { Space } from "./space.js";
-
-type Of<T extends Message["type"]> = Extract<Message, { type: T }>;
 
 /** What a channel needs of its client. */
 export interface Host {
@@ -88,11 +86,18 @@ export class Channel {
     const { replica, settled, collections, known } = space.meta;
     const cursor = openCursor(space, agreed);
     const subscribes = agreed.has(Profile.subscribe);
-    this.send({
-      type: "open", space: space.name, replica, settled, cursor,
-      ...(subscribes && collections ? { collections } : {}),
-      ...(subscribes && known && cursor ? { known } : {}),
-    }, time);
+    this.send(
+      {
+        type: "open",
+        space: space.name,
+        replica,
+        settled,
+        cursor,
+        ...(subscribes && collections ? { collections } : {}),
+        ...(subscribes && known && cursor ? { known } : {}),
+      },
+      time,
+    );
   }
 
   send(message: Message, time: Time): number {
@@ -206,7 +211,8 @@ export class Channel {
     const most = space.meta.probing ? 1 : limit(limits, LimitKey.pushWindowChanges);
     const credit = (): boolean => !agreed.has(Profile.flow) || this.#cost < this.#credit;
     const carry = (seq: number): void => {
-      if (agreed.has(Profile.peer) && !this.catchUp.underWay) this.neighbours.carry(seq, (push) => (this.#cost += this.send(push, time)), credit);
+      if (agreed.has(Profile.peer) && !this.catchUp.underWay)
+        this.neighbours.carry(seq, (push) => (this.#cost += this.send(push, time)), credit);
     };
     const mostBytes = limit(limits, LimitKey.pushWindowBytes);
     while (this.#underWay.length < most) {
@@ -233,7 +239,8 @@ export class Channel {
   /** Whether `position` is the one after the cursor, `settled` positions on; without that the channel is left (SESS-21). */
   #inOrder(position: number, settled = 1): boolean {
     const { cursor, collections } = this.host.space.meta;
-    const follows = cursor !== null && (collections === null ? position === cursor.position + settled : position >= cursor.position + settled);
+    const follows =
+      cursor !== null && (collections === null ? position === cursor.position + settled : position >= cursor.position + settled);
     if (follows && !this.catchUp.underWay) return true;
     this.host.reopen(false);
     return false;
@@ -372,13 +379,3 @@ export class Channel {
 }
 
 const ACCEPTED = { code: 0, class: 0, detail: null };
-
-/** Keeps the settled seq and link of an author, and drops what is held of it there or on another chain (PEER-5). */
-export function settleHeld(space: Space, author: Hex, seq: number, link: Hex, at: number): void {
-  keepSettled(space, author, seq, link, at);
-  const forked = space.overlay.heldOf(author).some((held) => held.change.seq === seq && held.link !== link);
-  for (const { change } of space.overlay.dropWhere(author, (held) => forked || held.change.seq <= seq)) {
-    space.dirty.add(`held ${author} ${change.seq}`);
-    space.touchShown(change);
-  }
-}

@@ -2,6 +2,7 @@
 
 import { textCompare, type Hex } from "./bytes.js";
 import { ChangeKey, Profile } from "./change.js";
+import { BackOff } from "./backoff.js";
 import { offset } from "./clock.js";
 import { Channel, type Host } from "./channel.js";
 import type { Effect, Event } from "./event.js";
@@ -11,12 +12,12 @@ import * as max from "./limits.js";
 import { Line, Outbox, type Time } from "./line.js";
 import { Links } from "./links.js";
 import { makeChange, type Guard, type RowWrite } from "./local.js";
-import { CODES, readFrame, type Message } from "./message.js";
+import { CODES, type Message, type Of } from "./message.js";
+import { readFrame } from "./read.js";
 import { textBytes } from "./op.js";
 import { remint, setAside } from "./settle.js";
+import type { StatusReport } from "./status.js";
 import type { Batch, Random, Space } from "./space.js";
-
-type Of<T extends Message["type"]> = Extract<Message, { type: T }>;
 
 export type { Time } from "./line.js";
 
@@ -44,25 +45,6 @@ type State =
   | { readonly at: "connecting"; readonly until: number }
   | { readonly at: "connected"; readonly session: Session };
 
-/** What a client is doing, and what it has (SYNC-21). */
-export interface StatusReport {
-  readonly replica: Hex;
-  readonly state: "idle" | "waiting" | "connecting" | "greeting" | "opening" | "streaming";
-  readonly inSync: boolean;
-  readonly position: number | null;
-  readonly history: Hex | null;
-  readonly pending: number;
-  readonly held: number;
-  readonly links: number;
-  readonly collections: readonly string[] | null;
-  readonly rejected: number;
-  readonly mayWrite: boolean;
-  readonly fingerprint: Hex;
-  readonly offset: number;
-  /** The head of the log, as far as the server said; null while it is not known. */
-  readonly head: number | null;
-}
-
 /** What a turn came to: what has to be durable first, and what follows once it is. */
 export interface Outcome {
   readonly batch: Batch;
@@ -81,8 +63,7 @@ export class Client {
   #time: Time = { now: 0, wall: 0 };
   #token: string | null;
   #tokenEnds: number | null = null;
-  /** Attempts in a row (SESS-10). */
-  #attempt = 0;
+  readonly #backOff: BackOff;
   #wasInSync = false;
   /** What the server last said of the right; until then, that there is one. */
   #mayWrite = true;
@@ -93,7 +74,13 @@ export class Client {
     if (bytes < 1 || bytes > max.SPACE_NAME_BYTES_MAX) throw new Refused(`a space's name of ${bytes} bytes`);
     this.#token = token;
     this.space = load(space, random, entries);
-    this.#links = new Links(this.space, this.#outbox, (event) => this.#tell(event), () => this.#open !== null);
+    this.#backOff = new BackOff(random);
+    this.#links = new Links(
+      this.space,
+      this.#outbox,
+      (event) => this.#tell(event),
+      () => this.#open !== null,
+    );
   }
 
   // ---- What the application asks ---------------------------------------------------------------------------------
@@ -188,13 +175,6 @@ export class Client {
     return lost;
   }
 
-  /** Lets a base differ as by a fault: for tests of repair. */
-  spoil(collection: string, id: string, field: string | null): void {
-    const record = this.space.base.touch(collection, id);
-    if (field === null) this.space.base.drop(record);
-    else record.put({ field, rule: 0, key: null, stamp: { ms: 0, counter: 0, author: this.space.meta.replica }, value: "spoilt" });
-  }
-
   /** The presence of the others, by replica. */
   get presence(): readonly (readonly [Hex, Uint8Array])[] {
     return [...(this.#session?.channel?.neighbours.present ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -227,7 +207,7 @@ export class Client {
   }
 
   get #inSync(): boolean {
-    return (this.#open?.equal ?? false) && this.space.overlay.heldCount === 0 && this.space.waiting().length === 0;
+    return (this.#open?.equal ?? false) && this.space.overlay.heldCount === 0 && !this.space.isWaiting;
   }
 
   get #session(): Session | null {
@@ -245,12 +225,16 @@ export class Client {
   /** The connection that was asked for is made. */
   connected(conn: string, time: Time): void {
     this.#time = time;
-    if (this.#state.at !== "connecting") {
+    // An attempt that was given up may come to something all the same.
+    if (this.#state.at !== "connecting" && this.#state.at !== "waiting") {
       this.#outbox.push({ kind: "close", conn });
       return;
     }
     const line = new Line(conn, this.#outbox, time);
-    this.#state = { at: "connected", session: { line, agreed: null, limits: new Map(), hello: time, number: 0, channel: null, reopenAt: Infinity } };
+    this.#state = {
+      at: "connected",
+      session: { line, agreed: null, limits: new Map(), hello: time, number: 0, channel: null, reopenAt: Infinity },
+    };
     line.send(0, { type: "hello", versions: [1], profiles: OFFERED, limits: new Map(), token: this.#token }, time);
   }
 
@@ -267,13 +251,15 @@ export class Client {
     try {
       if (bytes.length > max.FRAME_BYTES_MAX) throw new Fault(Code.frameTooLarge, `a frame of ${bytes.length} bytes`, max.FRAME_BYTES_MAX);
       const wire = { agreed: session.agreed ?? CORE, baseMs: 0 };
-      const { channel, messages } = readFrame(bytes, (n) => (n === session.channel?.number ? { ...wire, baseMs: session.channel.baseMs } : wire));
+      const { channel, messages } = readFrame(bytes, (n) =>
+        n === session.channel?.number ? { ...wire, baseMs: session.channel.baseMs } : wire,
+      );
       for (const { message, bytes: cost } of messages) if (this.#session === session) this.#take(session, channel, message, cost);
       if (this.#session === session) session.channel?.grant(time);
     } catch (fault) {
       if (!(fault instanceof Fault)) throw fault;
       session.line.refuse(fault, time);
-      this.#ended(this.#backOff());
+      this.#ended();
     }
     this.#pump();
   }
@@ -281,8 +267,8 @@ export class Client {
   /** A connection ended, or the attempt to make one failed; which, is of no matter to an attempt. */
   hangup(conn: string, time: Time): void {
     this.#time = time;
-    if (this.#session?.line.conn === conn) this.#ended(this.#backOff());
-    else if (!this.#links.hangup(conn, time) && this.#state.at === "connecting") this.#wait(this.#backOff());
+    if (this.#session?.line.conn === conn) this.#ended();
+    else if (!this.#links.hangup(conn, time) && this.#state.at === "connecting") this.#wait();
   }
 
   /** A peer link stands: this client dialled, or was dialled (PEER-21, PEER-23). */
@@ -301,7 +287,15 @@ export class Client {
     const channel = session?.channel;
     const greeting = session && session.agreed === null ? session.hello.now + max.HELLO_TIMEOUT_MS : Infinity;
     const ends = this.#tokenEnds === null ? Infinity : Math.max(this.#tokenEnds - max.TOKEN_REFRESH_MS, 0);
-    const wake = Math.min(until, greeting, ends, session?.line.wake ?? Infinity, session?.reopenAt ?? Infinity, channel?.wake ?? Infinity, this.#links.wake);
+    const wake = Math.min(
+      until,
+      greeting,
+      ends,
+      session?.line.wake ?? Infinity,
+      session?.reopenAt ?? Infinity,
+      channel?.wake ?? Infinity,
+      this.#links.wake,
+    );
     return wake === Infinity ? null : wake;
   }
 
@@ -313,7 +307,7 @@ export class Client {
       this.#tell({ name: "token-wanted" });
     }
     if (this.#state.at === "waiting" && time.now >= this.#state.until) this.#connect();
-    else if (this.#state.at === "connecting" && time.now >= this.#state.until) this.#wait(this.#backOff());
+    else if (this.#state.at === "connecting" && time.now >= this.#state.until) this.#wait();
     const session = this.#session;
     if (session) this.#tick(session, time);
     this.#links.advance(time);
@@ -324,7 +318,7 @@ export class Client {
     const late = session.agreed === null && time.now >= session.hello.now + max.HELLO_TIMEOUT_MS;
     if (late || !session.line.tick(time) || session.channel?.tick(time) === false) {
       session.line.close();
-      this.#ended(this.#backOff());
+      this.#ended();
     } else if (time.now >= session.reopenAt) this.#openSpace(session);
   }
 
@@ -352,26 +346,15 @@ export class Client {
     this.#outbox.push({ kind: "connect" });
   }
 
-  /** An evenly drawn whole number from 0 to `most`. */
-  #draw(most: number): number {
-    const fraction = this.space.random(6).reduce((n, byte) => n * 256 + byte, 0) / 2 ** 48;
-    return Math.floor(fraction * (most + 1));
+  /** Another attempt follows, after a back-off or within `least` ms where that is longer. */
+  #wait(least = 0): void {
+    this.#state = { at: "waiting", until: this.#time.now + this.#backOff.next(least) };
   }
 
-  /** The longest wait before the next attempt (SESS-10). */
-  #backOff(): number {
-    return Math.min(max.BACKOFF_CAP_MS, max.BACKOFF_BASE_MS * 2 ** this.#attempt);
-  }
-
-  #wait(most: number): void {
-    this.#attempt = Math.min(this.#attempt + 1, 32);
-    this.#state = { at: "waiting", until: this.#time.now + this.#draw(most) };
-  }
-
-  /** The connection is over; another attempt follows within `most` ms. */
-  #ended(most: number): void {
+  /** The connection is over. */
+  #ended(least = 0): void {
     this.#disconnected();
-    this.#wait(most);
+    this.#wait(least);
   }
 
   #disconnect(state: State): void {
@@ -402,7 +385,7 @@ export class Client {
       if (estimate !== null) this.space.set({ offset: estimate });
     } else if (message.type === "bye") {
       session.line.close();
-      this.#ended(Math.max(this.#backOff(), message.wait));
+      this.#ended(message.wait);
     } else throw unexpected(CODES[message.type]);
   }
 
@@ -446,7 +429,7 @@ export class Client {
       limits: session.limits,
       tell: (event) => this.#tell(event),
       reopen: (soon) => this.reopen(soon),
-      marked: () => void (this.#attempt = 0),
+      marked: () => this.#backOff.reset(),
       moved: () => this.#links.moved(this.#time),
       renamed: () => this.#links.endAll(),
       rights: (write) => {
@@ -464,8 +447,7 @@ export class Client {
     channel.send({ type: "shut" }, this.#time);
     channel.ended = true;
     session.channel = null;
-    const wait = soon ? 0 : this.#draw(this.#backOff());
-    if (!soon) this.#attempt = Math.min(this.#attempt + 1, 32);
+    const wait = soon ? 0 : this.#backOff.next();
     if (wait === 0) this.#openSpace(session);
     else session.reopenAt = this.#time.now + wait;
   }
@@ -484,7 +466,7 @@ export class Client {
       this.#disconnected();
       this.#state = { at: "idle" };
       this.#tell({ name: "refused", code, class: kind });
-    } else this.#ended(kind === Class.wait ? Math.max(this.#backOff(), Math.min(detail ?? 0, max.BACKOFF_CAP_MS)) : this.#backOff());
+    } else this.#ended(kind === Class.wait ? Math.min(detail ?? 0, max.BACKOFF_CAP_MS) : 0);
   }
 
   /** One change at a time from here on; the one that was alone under way is it (IDENT-28, IDENT-29). */

@@ -53,5 +53,4 @@ export class Refused extends Error {}
 
 export const malformed = (text: string): Fault => new Fault(Code.malformed, text);
 export const notCanonical = (text: string): Fault => new Fault(Code.notCanonical, text);
-export const unexpected = (message: number): Fault =>
-  new Fault(Code.unexpected, `message ${message} is not expected here`, message);
+export const unexpected = (message: number): Fault => new Fault(Code.unexpected, `message ${message} is not expected here`, message);

@@ -1,11 +1,10 @@
 /** Base as one client gives it to another, whole or since a cursor (spec 21). */
 
 import type { Hex } from "./bytes.js";
-import { settleHeld } from "./channel.js";
 import { Writer } from "./cbor.js";
 import { writeItem, type Item } from "./items.js";
 import type { Cursor } from "./message.js";
-import { keepSettled } from "./settle.js";
+import { keepSettled, settleHeld } from "./settle.js";
 import type { Space } from "./space.js";
 import { itemsOf, State } from "./state.js";
 

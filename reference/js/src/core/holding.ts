@@ -52,7 +52,8 @@ function takeChange(space: Space, author: Hex, change: Change, before: Hex, link
   if (linkAt(space, author, seq - 1) !== before) return "fine";
   if (known !== undefined && known < link) return "ours-stays";
   if (author === space.meta.replica) return "fork";
-  if (known !== undefined) for (const gone of space.overlay.dropWhere(author, (held) => held.change.seq >= seq)) forgotten(space, author, gone.change);
+  if (known !== undefined)
+    for (const gone of space.overlay.dropWhere(author, (held) => held.change.seq >= seq)) forgotten(space, author, gone.change);
   if (space.overlay.heldCount >= HELD_CHANGES_MAX) return "fine";
   space.overlay.hold(author, { change, link, behind: space.minted, nth: space.nextArrival() });
   space.dirty.add(`held ${author} ${seq}`);

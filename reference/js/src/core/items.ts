@@ -91,7 +91,10 @@ export function writeItem(w: Writer, item: Item, baseMs: number): void {
       w.array(1 + item.rows.length).int(Tag.plain);
       break;
     case "keyed":
-      w.array(3 + item.rows.length).int(Tag.keyed).hex(item.author).int(item.seq);
+      w.array(3 + item.rows.length)
+        .int(Tag.keyed)
+        .hex(item.author)
+        .int(item.seq);
       break;
     case "outcome":
       w.array(6).int(Tag.outcome).int(item.seq).hex(item.link);

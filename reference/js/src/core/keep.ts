@@ -47,7 +47,10 @@ function flushEntry(space: Space, what: string, batch: Batch): void {
     }
     case "held": {
       const held = space.overlay.heldOf(a).find(({ change }) => change.seq === Number(b));
-      batch.set(`held ${a} ${pad(Number(b))}`, held ? packChange(new Writer().array(4).hex(held.link).int(held.behind).int(held.nth), held.change) : null);
+      batch.set(
+        `held ${a} ${pad(Number(b))}`,
+        held ? packChange(new Writer().array(4).hex(held.link).int(held.behind).int(held.nth), held.change) : null,
+      );
       break;
     }
     case "author": {
@@ -72,19 +75,18 @@ const packChange = (w: Writer, change: Change): Uint8Array => {
 const packOwn = (own: Own): Uint8Array =>
   packChange(new Writer().array(4).int(STATUSES.indexOf(own.status)).int(own.position).int(own.replacedBy), own.change);
 
-/** How many parts of the stage are in the store: parts are only ever added, or all go. */
-const partsKept = new WeakMap<Space, number>();
-
+/** Parts are only ever added, or all of them go. */
 function flushStage(space: Space, batch: Batch): void {
   const { stage } = space;
-  const before = partsKept.get(space) ?? 0;
+  const before = space.partsKept;
   const now = stage?.parts.length ?? 0;
   for (let i = now; i < before; i++) batch.set(`part ${pad(i)}`, null);
-  for (let i = now < before ? 0 : before; i < now; i++) {
+  for (let i = space.stageAnew ? 0 : before; i < now; i++) {
     const part = stage?.parts[i];
     if (part) batch.set(`part ${pad(i)}`, part);
   }
-  partsKept.set(space, now);
+  space.partsKept = now;
+  space.stageAnew = false;
   batch.set("stage", stage ? new Writer().array(3).int(stage.to).hex(stage.history).bool(stage.replaces).bytes() : null);
 }
 
@@ -130,7 +132,23 @@ function loadMeta(space: Space, bytes: Uint8Array): void {
   const probing = r.bool();
   const resetAt = r.uint();
   const limits = new Map(list(r, (): [number, number] => (r.array(), [r.uint(), r.uint()])));
-  space.meta = { replica, floor, settled, inBase, clock, offset, cursor, lineage, collections, known, probing, resetAt, limits, authorsKnown: r.bool(), resetTo: r.uint() };
+  space.meta = {
+    replica,
+    floor,
+    settled,
+    inBase,
+    clock,
+    offset,
+    cursor,
+    lineage,
+    collections,
+    known,
+    probing,
+    resetAt,
+    limits,
+    authorsKnown: r.bool(),
+    resetTo: r.uint(),
+  };
 }
 
 function packRejections(space: Space): Uint8Array {
@@ -182,7 +200,11 @@ function loadRecord(space: Space, bytes: Uint8Array): void {
   const record = space.base.load(r.text(), r.text());
   const life = r.uint();
   const at = r.uint();
-  record.load(life, at, list(r, () => readCell(r)));
+  record.load(
+    life,
+    at,
+    list(r, () => readCell(r)),
+  );
 }
 
 /** Opens a space on the entries of its store, in whatever order they come; on none it is a fresh replica. */
@@ -204,7 +226,7 @@ export function load(name: string, random: Random, entries: Iterable<readonly [s
     if (key.startsWith("part ")) parts.push(bytes);
     else if (key !== "meta") loadEntry(space, key, new Reader(bytes), parts);
   }
-  partsKept.set(space, space.stage?.parts.length ?? 0);
+  space.partsKept = parts.length;
   space.refillOverlay();
   return space;
 }
@@ -234,7 +256,8 @@ function loadEntry(space: Space, what: string, r: Reader, parts: Uint8Array[]): 
       space.settledOf.set(a, { seq: r.uint(), link: r.hex(16), at: r.uint() });
       break;
     case "rejections":
-      for (let n = items; n > 0; n--) (r.array(), space.rejections.push({ replica: r.hex(16), seq: r.uint(), code: r.uint(), change: readOwnChange(r) }));
+      for (let n = items; n > 0; n--)
+        (r.array(), space.rejections.push({ replica: r.hex(16), seq: r.uint(), code: r.uint(), change: readOwnChange(r) }));
       break;
     case "stage":
       space.stage = { to: r.uint(), history: r.hex(8), replaces: r.bool(), parts };

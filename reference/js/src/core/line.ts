@@ -5,7 +5,8 @@ import type { Effect } from "./event.js";
 import { Class, type Fault } from "./fault.js";
 import { offset } from "./clock.js";
 import { PING_INTERVAL_MS, SILENCE_TIMEOUT_MS } from "./limits.js";
-import { encodeMessage, type Message } from "./message.js";
+import { type Message } from "./message.js";
+import { encodeMessage } from "./write.js";
 
 /** A moment: `now` for waits, which only rises, and the device's clock. Both in ms. */
 export interface Time {
@@ -109,4 +110,3 @@ export class Line {
     return true;
   }
 }
-

@@ -10,11 +10,10 @@ import { takeBase, giveFrom, baseItems, NO_HISTORY } from "./givebase.js";
 import type { Item } from "./items.js";
 import { FRAME_BYTES_MAX, HELLO_TIMEOUT_MS, LINKS_MAX, MARK_INTERVAL_MS } from "./limits.js";
 import { Line, type Outbox, type Time } from "./line.js";
-import { CODES, readFrame, type Cursor, type Message } from "./message.js";
+import { CODES, type Cursor, type Message, type Of } from "./message.js";
+import { readFrame } from "./read.js";
 import { remint } from "./settle.js";
 import type { Space } from "./space.js";
-
-type Of<T extends Message["type"]> = Extract<Message, { type: T }>;
 
 const AGREED: ReadonlySet<number> = new Set([Profile.core, Profile.rules, Profile.peer]);
 const CHANNEL = 1;
@@ -75,8 +74,17 @@ export class Links {
     }
     const line = new Line(conn, this.outbox, time);
     this.#links.set(conn, {
-      line, since: time.now, at: dials ? "welcome" : "hello", baseMs: 0, theirs: null, has: new Map(), reported: false, items: [], said: null,
-      reportAt: Infinity, giveAt: Infinity,
+      line,
+      since: time.now,
+      at: dials ? "welcome" : "hello",
+      baseMs: 0,
+      theirs: null,
+      has: new Map(),
+      reported: false,
+      items: [],
+      said: null,
+      reportAt: Infinity,
+      giveAt: Infinity,
     });
     if (dials) line.send(0, { type: "hello", versions: [1], profiles: [...AGREED], limits: new Map(), token: this.token }, time);
   }
@@ -172,7 +180,11 @@ export class Links {
     if (replica === meta.replica) return this.#refuse(link, CHANNEL, Code.replaced, Class.change, time);
     link.baseMs = this.#now(time);
     const { position, history } = meta.cursor ?? { position: 0, history: NO_HISTORY };
-    link.line.send(CHANNEL, { type: "opened", position, history, seq: 0, link: startLink(name, replica), baseMs: link.baseMs, reset: 0 }, time);
+    link.line.send(
+      CHANNEL,
+      { type: "opened", position, history, seq: 0, link: startLink(name, replica), baseMs: link.baseMs, reset: 0 },
+      time,
+    );
     link.theirs = cursor;
     this.#joined(link, time);
   }

@@ -102,7 +102,8 @@ function* ruleColumns(space: Space, view: RecordState, field: string, writes: Ru
     const value = toValue(writes.counter);
     if (typeof value !== "number" || !Number.isSafeInteger(value) || value === 0) throw new Refused("an amount is an integer other than 0");
     const own = cellsOfColumn(view, field, Rule.counter).find(({ dot }) => dot?.author === space.meta.replica);
-    if (!Number.isSafeInteger((own?.value as number | undefined ?? 0) + value)) throw new Refused("the sum of the amounts leaves the range of integers");
+    if (!Number.isSafeInteger(((own?.value as number | undefined) ?? 0) + value))
+      throw new Refused("the sum of the amounts leaves the range of integers");
     yield { field, rule: Rule.counter, op: { kind: "value", value } };
   }
   if (writes.min !== undefined) yield { field, rule: Rule.min, op: { kind: "value", value: toValue(writes.min) } };
@@ -138,12 +139,13 @@ function entriesOp(entries: readonly Entry[]): Op {
 /** The first own change without a verdict that raised each record to the life it is written in, or raised from (IDENT-25). */
 export function needsOf(space: Space, rows: readonly Row[]): number[] {
   const needs = new Set<number>();
-  const waiting = space.waiting();
   for (const { collection, id, life } of rows) {
     const from = space.view(collection, id).life;
     const stood = Math.min(from, life);
     if (stood === 0 || (space.base.find(collection, id)?.life ?? 0) >= stood) continue;
-    const raised = waiting.find(({ change }) => change.rows.some((row) => row.collection === collection && row.id === id && row.life === stood));
+    const raised = space
+      .waiting()
+      .find(({ change }) => change.rows.some((row) => row.collection === collection && row.id === id && row.life === stood));
     if (raised) needs.add(raised.change.seq);
   }
   return [...needs].sort((a, b) => a - b);
@@ -154,12 +156,17 @@ function conditions(space: Space, guards: readonly Guard[]): Uint8Array {
   for (const { collection, id, field } of guards) {
     checkRecord(collection, id);
     const view = space.view(collection, id);
-    w.array(field === null ? 2 : 3).array(2).text(collection).text(id);
+    w.array(field === null ? 2 : 3)
+      .array(2)
+      .text(collection)
+      .text(id);
     if (field === null) {
       w.int(view.life);
       continue;
     }
-    w.array(2).text(checkName("field's name", field, max.FIELD_NAME_BYTES_MAX)).int(Rule.lww);
+    w.array(2)
+      .text(checkName("field's name", field, max.FIELD_NAME_BYTES_MAX))
+      .int(Rule.lww);
     const cell = view.alive ? view.find(field, Rule.lww, null) : undefined;
     if (!cell?.stamp || cell.value === undefined) w.null();
     else w.array(3).int(cell.stamp.ms).int(cell.stamp.counter).hex(cell.stamp.author);

@@ -1,22 +1,9 @@
-/** Frames and messages, read and written (spec 3 and 7, `syncline.cddl`). */
+/** Messages: their fields, and their codes (spec 7, `syncline.cddl`). */
 
-import { bytesCompare, textCompare, type Hex } from "./bytes.js";
-import { Reader, Writer } from "./cbor.js";
-import {
-  changeItems,
-  Profile,
-  readChange,
-  readCollection,
-  readPushed,
-  writeBody,
-  writePushed,
-  type Change,
-  type Pushed,
-  type Wire,
-} from "./change.js";
-import { Code, Fault, malformed } from "./fault.js";
-import { readItem, readVerdict, writeItem, writeVerdict, type Item, type Verdict } from "./items.js";
-import * as max from "./limits.js";
+import type { Hex } from "./bytes.js";
+import type { Change, Pushed } from "./change.js";
+import type { Item, Verdict } from "./items.js";
+import type { Limits } from "./limits.js";
 
 /** A position and the history it was reached in; with what is staged, where a catch-up is under way. */
 export interface Cursor {
@@ -31,9 +18,17 @@ export type Range =
   | { readonly kind: "list"; readonly bound: Uint8Array; readonly cells: readonly (readonly [Uint8Array, Hex])[] };
 
 export type Message =
-  | { type: "hello"; versions: readonly number[]; profiles: readonly number[]; limits: max.Limits; token: string | null }
-  | { type: "welcome"; version: number; profiles: readonly number[]; limits: max.Limits; time: number }
-  | { type: "open"; space: string; replica: Hex; settled: number; cursor: Cursor | null; collections?: readonly string[]; known?: readonly string[] }
+  | { type: "hello"; versions: readonly number[]; profiles: readonly number[]; limits: Limits; token: string | null }
+  | { type: "welcome"; version: number; profiles: readonly number[]; limits: Limits; time: number }
+  | {
+      type: "open";
+      space: string;
+      replica: Hex;
+      settled: number;
+      cursor: Cursor | null;
+      collections?: readonly string[];
+      known?: readonly string[];
+    }
   | { type: "opened"; position: number; history: Hex; seq: number; link: Hex; baseMs: number; reset: number; rights?: number }
   | { type: "shut" }
   | { type: "push"; author?: Hex; before?: Hex; changes: readonly Pushed[] }
@@ -41,7 +36,14 @@ export type Message =
   | { type: "reject"; seq: number; position: number; verdict: Verdict }
   | { type: "change"; position: number; author: Hex; change: Change }
   | { type: "void"; position: number; author: Hex; seq: number; code: number; link?: Hex }
-  | { type: "states"; last: boolean; to: number; history: Hex; items: readonly Item[]; replaced?: readonly (readonly [Uint8Array, Uint8Array])[] }
+  | {
+      type: "states";
+      last: boolean;
+      to: number;
+      history: Hex;
+      items: readonly Item[];
+      replaced?: readonly (readonly [Uint8Array, Uint8Array])[];
+    }
   | { type: "mark"; position: number; history: Hex; fingerprint: Hex; backedUp?: number; horizon?: number }
   | { type: "ping"; n: number }
   | { type: "pong"; n: number; time: number }
@@ -54,453 +56,32 @@ export type Message =
   | { type: "signal"; replica: Hex; payload: Uint8Array };
 
 export type Type = Message["type"];
-type Of<T extends Type> = Extract<Message, { type: T }>;
+export type Of<T extends Type> = Extract<Message, { type: T }>;
 
 /** Message codes (`registries/messages.toml`). */
 export const CODES: Record<Type, number> = {
-  hello: 0, welcome: 1, open: 2, opened: 3, shut: 4, push: 5, ack: 6, reject: 7, change: 8, states: 9, mark: 10,
-  ping: 11, pong: 12, error: 13, bye: 14, auth: 15, credit: 16, ranges: 17, presence: 18, signal: 19, void: 21,
+  hello: 0,
+  welcome: 1,
+  open: 2,
+  opened: 3,
+  shut: 4,
+  push: 5,
+  ack: 6,
+  reject: 7,
+  change: 8,
+  states: 9,
+  mark: 10,
+  ping: 11,
+  pong: 12,
+  error: 13,
+  bye: 14,
+  auth: 15,
+  credit: 16,
+  ranges: 17,
+  presence: 18,
+  signal: 19,
+  void: 21,
 };
 
-const TYPES: ReadonlyMap<number, Type> = new Map(Object.entries(CODES).map(([type, code]) => [code, type as Type]));
-
-const PROFILES: Partial<Record<Type, number>> = {
-  auth: Profile.access,
-  credit: Profile.flow,
-  ranges: Profile.repair,
-  presence: Profile.presence,
-  signal: Profile.signal,
-};
-
-/** What a message is read with: its reader, the channel, and how many of its items are left. */
-class Fields {
-  constructor(
-    readonly r: Reader,
-    readonly wire: Wire,
-    public left: number,
-  ) {}
-
-  /** Counts off `n` fields. */
-  take(n: number): Reader {
-    if (this.left < n) throw malformed("a field is missing");
-    this.left -= n;
-    return this.r;
-  }
-
-  /** Whether an item comes that is not the map of extensions. */
-  more(): boolean {
-    return this.left > 0 && !(this.left === 1 && this.r.peek() === "map");
-  }
-
-  /** The extensions, if any: `known` reads the value of a key that it knows (FRAME-2, FRAME-3, FRAME-6). */
-  extensions(known: (key: number) => boolean = () => false): void {
-    if (this.left === 0) return;
-    if (this.left > 1) throw malformed("a field too many");
-    const n = this.r.intMap((key) => {
-      if (key < 0) throw new Fault(Code.criticalExtension, `the extension ${key} is not known`);
-      if (!known(key)) this.r.any();
-    });
-    if (n === 0) throw malformed("an empty map of extensions");
-    this.left = 0;
-  }
-
-  /** The value that `read` gives, where `profile` is agreed and the key is `key`. */
-  when(profile: number, at: number, key: number, read: () => void): boolean {
-    if (key !== at || !this.wire.agreed.has(profile)) return false;
-    read();
-    return true;
-  }
-}
-
-function readUints(r: Reader): number[] {
-  return Array.from({ length: r.array() }, () => r.uint());
-}
-
-function readLimits(r: Reader): Map<number, number> {
-  const limits = new Map<number, number>();
-  r.intMap((key) => {
-    if (key < 0) throw malformed(`the limit ${key}`);
-    limits.set(key, r.uint());
-  });
-  return limits;
-}
-
-function readCursor(r: Reader): Cursor | null {
-  if (r.peek() === "null") return r.null();
-  const items = r.array();
-  if (items !== 2 && items !== 3) throw malformed(`a cursor of ${items} items`);
-  const cursor = { position: r.uint(), history: r.hex(8) };
-  return items === 2 ? cursor : { ...cursor, staged: r.int(cursor.position) };
-}
-
-/** Names in ascending order, each once (SUB-1). */
-function readNames(r: Reader, least: number): string[] {
-  const names: string[] = [];
-  const n = r.array();
-  if (n < least || n > max.SUBSCRIPTION_COLLECTIONS_MAX) throw malformed(`${n} collections`);
-  for (let i = 0; i < n; i++) {
-    const name = readCollection(r);
-    const before = names.at(-1);
-    if (before !== undefined && textCompare(before, name) >= 0) throw malformed("collections out of order");
-    names.push(name);
-  }
-  return names;
-}
-
-function readRanges(r: Reader): Range[] {
-  const ranges: Range[] = [];
-  for (let n = r.array(); n > 0; n--) {
-    const items = r.array();
-    const bound = r.binary();
-    const before = ranges.at(-1)?.bound;
-    if (before && (before.length === 0 || (bound.length > 0 && bytesCompare(before, bound) >= 0))) throw malformed("ranges out of order");
-    const kind = r.int(0, 2);
-    if (kind !== 2 && items !== (kind === 0 ? 2 : 4)) throw malformed(`a range of ${items} items`);
-    if (kind === 0) ranges.push({ kind: "nothing", bound });
-    else if (kind === 1) ranges.push({ kind: "fingerprint", bound, count: r.uint(), fingerprint: r.hex(16) });
-    else ranges.push({ kind: "list", bound, cells: readCells(r, items - 2) });
-  }
-  return ranges;
-}
-
-function readCells(r: Reader, n: number): [Uint8Array, Hex][] {
-  const cells: [Uint8Array, Hex][] = [];
-  for (; n > 0; n--) {
-    if (r.array() !== 2) throw malformed("an address and a digest were expected");
-    const address = r.binary();
-    const before = cells.at(-1)?.[0];
-    if (before && bytesCompare(before, address) >= 0) throw malformed("cells out of order");
-    cells.push([address, r.hex(32)]);
-  }
-  return cells;
-}
-
-function readReplaced(r: Reader): [Uint8Array, Uint8Array][] {
-  const n = r.array();
-  if (n === 0) throw malformed("no range is replaced");
-  return Array.from({ length: n }, () => {
-    if (r.array() !== 2) throw malformed("two bounds were expected");
-    return [r.binary(), r.binary()];
-  });
-}
-
-const READERS: { [T in Type]: (f: Fields) => Of<T> } = {
-  hello(f) {
-    const r = f.take(4);
-    const versions = readUints(r);
-    if (versions.length === 0) throw malformed("no version");
-    const rest = { profiles: readUints(r), limits: readLimits(r) };
-    const token = r.peek() === "null" ? r.null() : r.text(max.TOKEN_BYTES_MAX, 1);
-    return { type: "hello", versions, ...rest, token };
-  },
-  welcome(f) {
-    const r = f.take(4);
-    return { type: "welcome", version: r.uint(), profiles: readUints(r), limits: readLimits(r), time: r.int(0, max.UNIX_MS_MAX) };
-  },
-  open(f) {
-    const r = f.take(4);
-    const open: Of<"open"> = {
-      type: "open",
-      space: r.text(max.SPACE_NAME_BYTES_MAX, 1),
-      replica: r.hex(16),
-      settled: r.uint(),
-      cursor: readCursor(r),
-    };
-    const { subscribe } = Profile;
-    f.extensions(
-      (key) =>
-        f.when(subscribe, 0, key, () => (open.collections = readNames(r, 1))) || f.when(subscribe, 1, key, () => (open.known = readNames(r, 0))),
-    );
-    const { collections, known } = open;
-    if (collections && known?.some((name) => !collections.includes(name))) throw malformed("known is what is not wanted");
-    return open;
-  },
-  opened(f) {
-    const r = f.take(6);
-    const opened: Of<"opened"> = {
-      type: "opened",
-      position: r.uint(),
-      history: r.hex(8),
-      seq: r.uint(),
-      link: r.hex(16),
-      baseMs: r.int(0, max.UNIX_MS_MAX),
-      reset: r.int(0, 4),
-    };
-    f.extensions((key) => f.when(Profile.access, 0, key, () => (opened.rights = r.uint())));
-    return opened;
-  },
-  shut: () => ({ type: "shut" }),
-  push(f) {
-    const push: Of<"push"> = { type: "push", changes: [] };
-    if (f.left > 0 && f.r.peek() === "bytes") {
-      if (!f.wire.agreed.has(Profile.peer)) throw malformed("a push of another's changes");
-      push.author = f.take(1).hex(16);
-    }
-    const changes: Pushed[] = [];
-    while (f.more()) changes.push(readPushed(f.take(1), f.wire));
-    if (changes.length === 0) throw malformed("a push of nothing");
-    push.changes = changes;
-    f.extensions((key) => push.author !== undefined && f.when(Profile.peer, 0, key, () => (push.before = f.r.hex(16))));
-    if (push.author !== undefined && push.before === undefined) throw malformed("a push without the link before it");
-    return push;
-  },
-  ack(f) {
-    const r = f.take(3);
-    return { type: "ack", seq: r.int(1), position: r.uint(), durability: r.int(1, 2) };
-  },
-  reject(f) {
-    const r = f.take(5);
-    return { type: "reject", seq: r.int(1), position: r.uint(), verdict: readVerdict(r) };
-  },
-  change(f) {
-    const r = f.take(4);
-    const head = { position: r.uint(), author: r.hex(16) };
-    const items = f.left + 1;
-    f.left = 0;
-    return { type: "change", ...head, change: readChange(r, r.int(1), items, f.wire) };
-  },
-  void(f) {
-    const r = f.take(4);
-    const gone: Of<"void"> = { type: "void", position: r.uint(), author: r.hex(16), seq: r.int(1), code: r.uint() };
-    f.extensions((key) => f.when(Profile.peer, 0, key, () => (gone.link = r.hex(16))));
-    return gone;
-  },
-  states(f) {
-    const r = f.take(3);
-    const head = { last: r.bool(), to: r.uint(), history: r.hex(8) };
-    const items: Item[] = [];
-    while (f.more()) items.push(readItem(f.take(1), f.wire));
-    const states: Of<"states"> = { type: "states", ...head, items };
-    f.extensions((key) => f.when(Profile.repair, 0, key, () => (states.replaced = readReplaced(r))));
-    return states;
-  },
-  mark(f) {
-    const r = f.take(3);
-    const mark: Of<"mark"> = { type: "mark", position: r.uint(), history: r.hex(8), fingerprint: r.hex(16) };
-    f.extensions((key) => f.when(Profile.core, 1, key, () => (mark.backedUp = r.uint())) || f.when(Profile.core, 2, key, () => (mark.horizon = r.uint())));
-    return mark;
-  },
-  ping: (f) => ({ type: "ping", n: f.take(1).uint() }),
-  pong(f) {
-    const r = f.take(2);
-    return { type: "pong", n: r.uint(), time: r.int(0, max.UNIX_MS_MAX) };
-  },
-  error(f) {
-    const r = f.take(4);
-    return { type: "error", ...readVerdict(r), text: r.text(max.ERROR_TEXT_BYTES_MAX) };
-  },
-  bye: (f) => ({ type: "bye", wait: f.take(1).int(0, max.WAIT_MAX_MS) }),
-  auth: (f) => ({ type: "auth", token: f.take(1).text(max.TOKEN_BYTES_MAX, 1) }),
-  credit: (f) => ({ type: "credit", bytes: f.take(1).uint() }),
-  ranges(f) {
-    const r = f.take(2);
-    return { type: "ranges", seed: r.uint(), ranges: readRanges(r) };
-  },
-  presence(f) {
-    const r = f.take(4);
-    const head = { replica: r.hex(16), counter: r.uint() };
-    const ttl = r.int(0, max.PRESENCE_TTL_MAX_MS);
-    if (ttl === 0) return { type: "presence", ...head, ttl, payload: r.null() };
-    return { type: "presence", ...head, ttl, payload: r.binary(max.PRESENCE_BYTES_MAX) };
-  },
-  signal(f) {
-    const r = f.take(2);
-    return { type: "signal", replica: r.hex(16), payload: r.binary(max.SIGNAL_BYTES_MAX) };
-  },
-};
-
-function readMessage(r: Reader, wire: Wire): Message {
-  const items = r.array();
-  if (items === 0) throw malformed("an empty message");
-  const code = r.uint();
-  const type = TYPES.get(code);
-  const profile = type && PROFILES[type];
-  if (type === undefined || (profile !== undefined && !wire.agreed.has(profile))) throw new Fault(Code.unknownMessage, `message ${code} is not known here`, code);
-  const fields = new Fields(r, wire, items - 1);
-  const message = READERS[type](fields);
-  fields.extensions();
-  return message;
-}
-
-export interface Frame {
-  readonly channel: number;
-  /** Each with the bytes of its encoding, which is what it costs of a credit. */
-  readonly messages: readonly { readonly message: Message; readonly bytes: number }[];
-}
-
-/** Reads a whole frame or throws its first fault. `wireOf` says what has been agreed for its channel. */
-export function readFrame(bytes: Uint8Array, wireOf: (channel: number) => Wire): Frame {
-  const r = new Reader(bytes);
-  const channel = r.int(0, max.CHANNEL_MAX);
-  const messages: { message: Message; bytes: number }[] = [];
-  let wire = wireOf(channel);
-  do {
-    const start = r.pos;
-    const message = readMessage(r, wire);
-    if (message.type === "opened") wire = { ...wire, baseMs: message.baseMs };
-    messages.push({ message, bytes: r.pos - start });
-  } while (!r.done);
-  return { channel, messages };
-}
-
-/** The bytes of one message. */
-export function encodeMessage(message: Message, baseMs: number): Uint8Array {
-  const w = new Writer();
-  writeMessage(w, message, baseMs);
-  return w.bytes();
-}
-
-type Extensions = readonly (readonly [key: number, write: ((w: Writer) => void) | undefined])[];
-
-/** The head of a message of `fields` fields, and what ends it: its extensions, where there are some. */
-function head(w: Writer, type: Type, fields: number, extensions: Extensions = []): () => void {
-  const present = extensions.filter(([, write]) => write !== undefined);
-  w.array(1 + fields + (present.length > 0 ? 1 : 0)).int(CODES[type]);
-  return () => {
-    if (present.length === 0) return;
-    w.map(present.length);
-    for (const [key, write] of present) write?.(w.int(key));
-  };
-}
-
-const when = <T>(x: T | undefined, write: (w: Writer, x: T) => void): ((w: Writer) => void) | undefined =>
-  x === undefined ? undefined : (w) => write(w, x);
-
-function writeUints(w: Writer, numbers: readonly number[]): Writer {
-  w.array(numbers.length);
-  for (const n of numbers) w.int(n);
-  return w;
-}
-
-function writeNames(w: Writer, names: readonly string[]): void {
-  w.array(names.length);
-  for (const name of names) w.text(name);
-}
-
-function writeLimits(w: Writer, limits: max.Limits): Writer {
-  w.map(limits.size);
-  for (const [key, value] of [...limits].sort(([a], [b]) => a - b)) w.int(key).int(value);
-  return w;
-}
-
-function writeCursor(w: Writer, cursor: Cursor | null): void {
-  if (cursor === null) {
-    w.null();
-    return;
-  }
-  w.array(cursor.staged === undefined ? 2 : 3).int(cursor.position).hex(cursor.history);
-  if (cursor.staged !== undefined) w.int(cursor.staged);
-}
-
-function writeRange(w: Writer, range: Range): void {
-  if (range.kind === "nothing") w.array(2).binary(range.bound).int(0);
-  else if (range.kind === "fingerprint") w.array(4).binary(range.bound).int(1).int(range.count).hex(range.fingerprint);
-  else {
-    w.array(2 + range.cells.length).binary(range.bound).int(2);
-    for (const [address, digest] of range.cells) w.array(2).binary(address).hex(digest);
-  }
-}
-
-const WRITERS: { [T in Type]: (w: Writer, m: Of<T>, baseMs: number) => void } = {
-  hello(w, m) {
-    head(w, m.type, 4);
-    writeLimits(writeUints(writeUints(w, m.versions), m.profiles), m.limits);
-    if (m.token === null) w.null();
-    else w.text(m.token);
-  },
-  welcome(w, m) {
-    head(w, m.type, 4);
-    writeLimits(writeUints(w.int(m.version), m.profiles), m.limits).int(m.time);
-  },
-  open(w, m) {
-    const end = head(w, m.type, 4, [[0, when(m.collections, writeNames)], [1, when(m.known, writeNames)]]);
-    w.text(m.space).hex(m.replica).int(m.settled);
-    writeCursor(w, m.cursor);
-    end();
-  },
-  opened(w, m) {
-    const end = head(w, m.type, 6, [[0, when(m.rights, (w, n) => w.int(n))]]);
-    w.int(m.position).hex(m.history).int(m.seq).hex(m.link).int(m.baseMs).int(m.reset);
-    end();
-  },
-  shut: (w, m) => void head(w, m.type, 0),
-  push(w, m, baseMs) {
-    const end = head(w, m.type, (m.author ? 1 : 0) + m.changes.length, [[0, when(m.before, (w, link) => w.hex(link))]]);
-    if (m.author) w.hex(m.author);
-    for (const pushed of m.changes) writePushed(w, pushed, baseMs);
-    end();
-  },
-  ack(w, m) {
-    head(w, m.type, 3);
-    w.int(m.seq).int(m.position).int(m.durability);
-  },
-  reject(w, m) {
-    head(w, m.type, 5);
-    w.int(m.seq).int(m.position);
-    writeVerdict(w, m.verdict);
-  },
-  change(w, m, baseMs) {
-    w.array(changeItems(m.change, 4)).int(CODES.change).int(m.position).hex(m.author).int(m.change.seq);
-    writeBody(w, m.change, baseMs);
-  },
-  void(w, m) {
-    const end = head(w, m.type, 4, [[0, when(m.link, (w, link) => w.hex(link))]]);
-    w.int(m.position).hex(m.author).int(m.seq).int(m.code);
-    end();
-  },
-  states(w, m, baseMs) {
-    const end = head(w, m.type, 3 + m.items.length, [
-      [0, when(m.replaced, (w, bounds) => (w.array(bounds.length), bounds.forEach(([from, to]) => w.array(2).binary(from).binary(to))))],
-    ]);
-    w.bool(m.last).int(m.to).hex(m.history);
-    for (const item of m.items) writeItem(w, item, baseMs);
-    end();
-  },
-  mark(w, m) {
-    const end = head(w, m.type, 3, [[1, when(m.backedUp, (w, n) => w.int(n))], [2, when(m.horizon, (w, n) => w.int(n))]]);
-    w.int(m.position).hex(m.history).hex(m.fingerprint);
-    end();
-  },
-  ping(w, m) {
-    head(w, m.type, 1);
-    w.int(m.n);
-  },
-  pong(w, m) {
-    head(w, m.type, 2);
-    w.int(m.n).int(m.time);
-  },
-  error(w, m) {
-    head(w, m.type, 4);
-    w.int(m.code).int(m.class).intOrNull(m.detail).text(m.text);
-  },
-  bye(w, m) {
-    head(w, m.type, 1);
-    w.int(m.wait);
-  },
-  auth(w, m) {
-    head(w, m.type, 1);
-    w.text(m.token);
-  },
-  credit(w, m) {
-    head(w, m.type, 1);
-    w.int(m.bytes);
-  },
-  ranges(w, m) {
-    head(w, m.type, 2);
-    w.int(m.seed).array(m.ranges.length);
-    for (const range of m.ranges) writeRange(w, range);
-  },
-  presence(w, m) {
-    head(w, m.type, 4);
-    w.hex(m.replica).int(m.counter).int(m.ttl).value(m.payload);
-  },
-  signal(w, m) {
-    head(w, m.type, 2);
-    w.hex(m.replica).binary(m.payload);
-  },
-};
-
-export function writeMessage<T extends Type>(w: Writer, message: Of<T>, baseMs: number): void {
-  const write = WRITERS[message.type] as (w: Writer, m: Of<T>, baseMs: number) => void;
-  write(w, message, baseMs);
-}
+/** Types by their codes. */
+export const TYPES: ReadonlyMap<number, Type> = new Map(Object.entries(CODES).map(([type, code]) => [code, type as Type]));

@@ -22,7 +22,7 @@ interface Applied {
 const NONE: readonly Applied[] = [];
 
 export class Overlay {
-  #own: readonly Change[] = [];
+  #own: Change[] = [];
   #replica: Hex = "";
   /** By author, in the order of seq. */
   readonly #held = new Map<Hex, Held[]>();
@@ -33,15 +33,19 @@ export class Overlay {
   /** Adds an own change, the last. */
   add(replica: Hex, change: Change): void {
     this.#replica = replica;
-    this.#own = [...this.#own, change];
+    this.#own.push(change);
     if (change.origin) this.#rows = null;
     else if (this.#rows) this.#index(this.#rows, replica, change);
   }
 
-  refill(replica: Hex, own: readonly Change[]): void {
+  refill(replica: Hex, own: Change[]): void {
     this.#replica = replica;
     this.#own = own;
     this.#rows = null;
+  }
+
+  get own(): readonly Change[] {
+    return this.#own;
   }
 
   heldOf(author: Hex): readonly Held[] {

@@ -66,7 +66,13 @@ export class Repair {
   #live(): Live[] {
     const live: Live[] = [];
     const add = (record: RecordState, cell: Cell | null): void => {
-      const digest = sha256(new Writer().array(2).int(this.#seed ?? 0).binary(digestOf(record, cell)).bytes());
+      const digest = sha256(
+        new Writer()
+          .array(2)
+          .int(this.#seed ?? 0)
+          .binary(digestOf(record, cell))
+          .bytes(),
+      );
       live.push({ address: addressOf(record, cell), digest });
     };
     for (const record of this.space.base.records()) {
@@ -79,11 +85,17 @@ export class Repair {
 
   /** A list where there are few cells, else parts of about as many each, up to `bound`. */
   #split(live: readonly Live[], bound: Uint8Array): Range[] {
-    if (live.length <= REPAIR_LIST_MAX) return [{ kind: "list", bound, cells: live.map(({ address, digest }): [Uint8Array, Hex] => [address, toHex(digest)]) }];
+    if (live.length <= REPAIR_LIST_MAX)
+      return [{ kind: "list", bound, cells: live.map(({ address, digest }): [Uint8Array, Hex] => [address, toHex(digest)]) }];
     const cuts = Array.from({ length: PARTS + 1 }, (_, i) => Math.round((i * live.length) / PARTS));
     return cuts.slice(1).map((cut, i) => {
       const cells = live.slice(cuts[i], cut);
-      return { kind: "fingerprint", bound: i === PARTS - 1 ? bound : (live[cut] as Live).address, count: cells.length, fingerprint: fingerprint(cells) };
+      return {
+        kind: "fingerprint",
+        bound: i === PARTS - 1 ? bound : (live[cut] as Live).address,
+        count: cells.length,
+        fingerprint: fingerprint(cells),
+      };
     });
   }
 
@@ -98,7 +110,8 @@ export class Repair {
         base.drop(record);
         continue;
       }
-      for (const [key, cell] of [...record.cells]) if (within(addressOf(record, cell))) base.touch(record.collection, record.id).remove(key);
+      for (const [key, cell] of [...record.cells])
+        if (within(addressOf(record, cell))) base.touch(record.collection, record.id).remove(key);
     }
     for (const item of items) base.take(item, to, this.space.wanted);
   }

@@ -31,7 +31,6 @@ export function settle(space: Space, own: Own, verdict: Verdict, place: Place, t
   if (verdict.code === 0 && !place.inBase) {
     space.base.apply(space.meta.replica, own.change, place.position, space.wanted);
   }
-  space.touchShown(own.change);
   space.refillOverlay();
   // What was rejected or set aside before was reported then, and is a skip now (IDENT-20, IDENT-22).
   if (accepted || verdict.code === Code.skipped || known !== "waiting") return;
@@ -45,6 +44,16 @@ export function keepSettled(space: Space, author: Hex, seq: number, link: Hex, a
   space.dirty.add(`author ${author}`);
 }
 
+/** Keeps the settled seq and link of an author, and drops what is held of it there or on another chain (PEER-5). */
+export function settleHeld(space: Space, author: Hex, seq: number, link: Hex, at: number): void {
+  keepSettled(space, author, seq, link, at);
+  const forked = space.overlay.heldOf(author).some((held) => held.change.seq === seq && held.link !== link);
+  for (const { change } of space.overlay.dropWhere(author, (held) => forked || held.change.seq <= seq)) {
+    space.dirty.add(`held ${author} ${change.seq}`);
+    space.touchShown(change);
+  }
+}
+
 function report(space: Space, own: Own, code: number, tell: (event: Event) => void): void {
   const { seq } = own.change;
   space.rejections.push({ replica: space.meta.replica, seq, code, change: own.change });
@@ -56,7 +65,6 @@ function report(space: Space, own: Own, code: number, tell: (event: Event) => vo
 export function setAside(space: Space, own: Own, code: number, tell: (event: Event) => void): void {
   own.status = "aside";
   space.keepOwn(own);
-  space.touchShown(own.change);
   space.refillOverlay();
   report(space, own, code, tell);
 }
@@ -69,10 +77,13 @@ function mayReplace(space: Space, { change }: Own, { code, detail }: Verdict, wa
     if (wall + space.meta.offset > detail + CLOCK_ABSORB_MS) space.set({ offset: Math.floor(detail - wall) });
     return true;
   }
-  return code === Code.needs && change.needs.every((seq) => {
-    const needed = space.ownAt(seq);
-    return needed === undefined || needed.status === "accepted" || needed.status === "waiting" || needed.replacedBy > 0;
-  });
+  return (
+    code === Code.needs &&
+    change.needs.every((seq) => {
+      const needed = space.ownAt(seq);
+      return needed === undefined || needed.status === "accepted" || needed.status === "waiting" || needed.replacedBy > 0;
+    })
+  );
 }
 
 function replace(space: Space, own: Own, wall: number): void {
@@ -99,11 +110,14 @@ function restamped(space: Space, rows: readonly Row[], reading: Reading): Row[] 
       const stamp = view.life === row.life ? view.find(field, rule, key)?.stamp : undefined;
       return stamp && compareReadings(stamp, reading) >= 0 ? { after: { ms: stamp.ms, counter: stamp.counter } } : {};
     };
-    return { ...row, columns: row.columns.map(({ field, rule, op }): Column => {
-      if (rule === Rule.lww) return { field, rule, ...over(field, rule, null), op };
-      if (op.kind !== "entries") return { field, rule, op };
-      return { field, rule, op: { ...op, entries: op.entries.map(({ key, value }) => ({ key, value, ...over(field, rule, key) })) } };
-    }) };
+    return {
+      ...row,
+      columns: row.columns.map(({ field, rule, op }): Column => {
+        if (rule === Rule.lww) return { field, rule, ...over(field, rule, null), op };
+        if (op.kind !== "entries") return { field, rule, op };
+        return { field, rule, op: { ...op, entries: op.entries.map(({ key, value }) => ({ key, value, ...over(field, rule, key) })) } };
+      }),
+    };
   });
 }
 

@@ -46,7 +46,7 @@ export interface Stage {
   history: Hex;
   /** Whether it replaces base (SYNC-30). */
   readonly replaces: boolean;
-  /** The `states` messages, with absolute times. */
+  /** The `states` messages, with absolute times, in frames of their own. */
   readonly parts: Uint8Array[];
 }
 
@@ -114,6 +114,9 @@ export class Space {
   readonly overlay = new Overlay();
   rejections: Rejection[] = [];
   stage: Stage | null = null;
+  /** How many parts the store has, and whether they are of another stage. */
+  partsKept = 0;
+  stageAnew = false;
   readonly settledOf = new Map<Hex, Settled>();
   /** What is to be written of it besides records: see `keep.ts`. */
   readonly dirty = new Set<string>();
@@ -161,6 +164,12 @@ export class Space {
   /** The own changes without a verdict that show. */
   waiting(): Own[] {
     return this.own.slice(Math.max(0, this.meta.settled - this.meta.floor.seq)).filter(({ status }) => status === "waiting");
+  }
+
+  /** Whether an own change has no verdict and shows. The last one mostly tells. */
+  get isWaiting(): boolean {
+    for (let seq = this.minted; seq > this.meta.settled; seq--) if (this.ownAt(seq)?.status === "waiting") return true;
+    return false;
   }
 
   /** How an own change is offered: itself, or a skip in its place (IDENT-20). */
@@ -233,12 +242,16 @@ export class Space {
     return [...new Set([...this.base.collections.keys(), ...this.overlay.collections()])].filter(this.wanted);
   }
 
-  /** Fills the overlay anew from what has no verdict: own changes that base does not hold, and those held. */
+  /** Fills the overlay anew with own changes that have no verdict, and that base does not hold. */
   refillOverlay(): void {
-    this.shownAnew = null;
-    const { replica, settled, inBase } = this.meta;
+    const { replica, settled, inBase, floor } = this.meta;
     const from = Math.max(settled, inBase);
-    this.overlay.refill(replica, this.own.filter(({ change, status }) => change.seq > from && status === "waiting").map(({ change }) => change));
+    const behind = this.own.slice(Math.max(0, from - floor.seq));
+    const shows = new Set(behind.filter(({ status }) => status === "waiting").map(({ change }) => change));
+    const showed = new Set(this.overlay.own);
+    for (const change of showed) if (!shows.has(change)) this.touchShown(change);
+    for (const change of shows) if (!showed.has(change)) this.touchShown(change);
+    this.overlay.refill(replica, [...shows]);
   }
 
   /** Forgets accepted changes that are backed up, or have enough later ones behind them (IDENT-18). The last is kept. */
@@ -255,7 +268,10 @@ export class Space {
 
   /** Drops what is staged of a catch-up (SYNC-31). */
   dropStage(): void {
-    if (this.stage) this.dirty.add("stage");
+    if (this.stage) {
+      this.dirty.add("stage");
+      this.stageAnew = true;
+    }
     this.stage = null;
   }
 
@@ -275,6 +291,7 @@ export class Space {
     this.meta = freshMeta(this.name, toHex(this.random(16)));
     this.set({ collections });
     this.refillOverlay();
+    this.shownAnew = null;
   }
 }
 

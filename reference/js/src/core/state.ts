@@ -121,7 +121,9 @@ function* cellsOf(item: Exclude<Item, { kind: "settled" | "outcome" | "held" | "
     if (op.kind === "entries" && item.kind === "group") {
       for (const { key, value } of op.entries) yield { field, rule, key, stamp: { ...item.reading, author: item.author }, value };
     } else if (op.kind === "indexes" && item.kind === "keyed") {
-      const dot = (index: number): { dot: { author: Hex; seq: number; index: number } } => ({ dot: { author: item.author, seq: item.seq, index } });
+      const dot = (index: number): { dot: { author: Hex; seq: number; index: number } } => ({
+        dot: { author: item.author, seq: item.seq, index },
+      });
       for (const index of op.removed) yield { field, rule, key: null, ...dot(index), value: undefined };
       for (const [index, value] of op.held) yield { field, rule, key: null, ...dot(index), value };
     } else if (op.kind === "value" && item.kind === "group") {
@@ -154,7 +156,12 @@ export function itemsOf(records: Iterable<RecordState>): Item[] {
   const items: Item[] = [];
   for (let i = 0; i < lives.length; i += ROWS) items.push({ kind: "plain", rows: lives.slice(i, i + ROWS) });
   for (const { name, rows: cells } of groups.values()) {
-    const rows = [...cells].map(([record, cells]): Row => ({ collection: record.collection, id: record.id, life: record.life, columns: columnsOf(cells) }));
+    const rows = [...cells].map(([record, cells]): Row => ({
+      collection: record.collection,
+      id: record.id,
+      life: record.life,
+      columns: columnsOf(cells),
+    }));
     const { stamp, dot } = name;
     if (stamp) items.push({ kind: "group", author: stamp.author, reading: { ms: stamp.ms, counter: stamp.counter }, rows });
     else if (dot) items.push({ kind: "keyed", author: dot.author, seq: dot.seq, rows });
@@ -177,7 +184,8 @@ function columnsOf(cells: readonly Cell[]): Column[] {
 }
 
 function columnOf({ field, rule, value }: Cell, cells: readonly Cell[]): Column {
-  if (rule === Rule.lww || (joinOf(rule) !== Join.stamp && joinOf(rule) !== Join.removed)) return { field, rule, op: { kind: "value", value } };
+  if (rule === Rule.lww || (joinOf(rule) !== Join.stamp && joinOf(rule) !== Join.removed))
+    return { field, rule, op: { kind: "value", value } };
   if (joinOf(rule) === Join.stamp) return { field, rule, op: { kind: "entries", entries: sortEntries(cells) } };
   const byIndex = [...cells].sort((a, b) => (a.dot?.index ?? 0) - (b.dot?.index ?? 0));
   const removed = byIndex.flatMap(({ dot, value }) => (dot && value === undefined ? [dot.index] : []));

@@ -22,7 +22,8 @@ export function toValue(x: unknown, depth = 0): Value {
       if (!isWellFormed(x)) throw new Refused("text that is no valid Unicode");
       return x;
     case "bigint":
-      if (x < -BigInt(Number.MAX_SAFE_INTEGER) || x > BigInt(Number.MAX_SAFE_INTEGER)) throw new Refused(`the integer ${x} is out of range`);
+      if (x < -BigInt(Number.MAX_SAFE_INTEGER) || x > BigInt(Number.MAX_SAFE_INTEGER))
+        throw new Refused(`the integer ${x} is out of range`);
       return Number(x);
     case "number":
       if (!Number.isFinite(x)) throw new Refused(`${x} is no value`);

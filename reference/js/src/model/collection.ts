@@ -151,6 +151,7 @@ export class Collection<F extends Fields = Fields> extends Emitter<CollectionEve
 
   /** @internal A change that wrote here was rejected. */
   rejected(rejection: Rejection): void {
-    for (const { collection, id } of rejection.change.rows) if (collection === this.name) this.emit("conflict", { model: this.#model(id), rejection });
+    for (const { collection, id } of rejection.change.rows)
+      if (collection === this.name) this.emit("conflict", { model: this.#model(id), rejection });
   }
 }

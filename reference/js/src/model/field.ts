@@ -45,7 +45,10 @@ export function least<T extends Value>(fallback: T): Field<T, T> {
 /** Elements; pairs of an element and whether it is to be there are written. */
 export const set = <T extends Value>(): Field<readonly T[], readonly (readonly [T, boolean])[]> => ({ rule: "set", fallback: [] });
 /** Entries by name; `undefined` takes one out. */
-export const map = <T extends Value>(): Field<{ readonly [key: string]: T }, { readonly [key: string]: T | undefined }> => ({ rule: "map", fallback: {} });
+export const map = <T extends Value>(): Field<{ readonly [key: string]: T }, { readonly [key: string]: T | undefined }> => ({
+  rule: "map",
+  fallback: {},
+});
 /** All values that nobody replaced; those to stand in their place are written. */
 export const multi = <T extends Value>(): Field<readonly T[], readonly T[]> => ({ rule: "multi", fallback: [] });
 
@@ -76,7 +79,10 @@ export function write(into: Writes, name: string, { rule }: Field<unknown, unkno
 }
 
 /** The later word on an element counts. */
-function mergedElements(before: readonly (readonly [unknown, boolean])[], later: readonly (readonly [unknown, boolean])[]): (readonly [unknown, boolean])[] {
+function mergedElements(
+  before: readonly (readonly [unknown, boolean])[],
+  later: readonly (readonly [unknown, boolean])[],
+): (readonly [unknown, boolean])[] {
   const elements = new Map([...before, ...later].map((pair) => [JSON.stringify(pair[0]), pair]));
   return [...elements.values()];
 }

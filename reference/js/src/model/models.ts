@@ -53,7 +53,9 @@ export class Models extends Emitter<{ status: Connection; presence: readonly Oth
         if (rejection) this.#each((collection) => collection.rejected(rejection));
       }),
       replica.on("presence", () => this.emit("presence", this.others)),
-      ...(["changed", "in-sync", "disconnected", "refused", "rejected", "store-failed"] as const).map((name) => replica.on(name, () => this.#tellStatus())),
+      ...(["changed", "in-sync", "disconnected", "refused", "rejected", "store-failed"] as const).map((name) =>
+        replica.on(name, () => this.#tellStatus()),
+      ),
     ];
   }
 
@@ -137,7 +139,10 @@ export class Models extends Emitter<{ status: Connection; presence: readonly Oth
   async undo(): Promise<boolean> {
     const done = this.#done.pop();
     if (!done) return false;
-    await this.#commit(inverse(done, (collection, id) => this.replica.show(collection, id)), false);
+    await this.#commit(
+      inverse(done, (collection, id) => this.replica.show(collection, id)),
+      false,
+    );
     return true;
   }
 

@@ -24,11 +24,13 @@ async function replica(space: string, store: Store = new MemoryStore()): Promise
 async function until(at: Replica, holds: () => boolean): Promise<void> {
   if (holds()) return;
   await new Promise<void>((resolve) => {
-    const ends = (["changed", "in-sync", "disconnected", "presence"] as const).map((name) => at.on(name, () => {
-      if (!holds()) return;
-      for (const end of ends) end();
-      resolve();
-    }));
+    const ends = (["changed", "in-sync", "disconnected", "presence"] as const).map((name) =>
+      at.on(name, () => {
+        if (!holds()) return;
+        for (const end of ends) end();
+        resolve();
+      }),
+    );
   });
 }
 
