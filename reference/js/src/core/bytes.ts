@@ -1,6 +1,6 @@
 /** Bytes as text and in order, and the hash of them. */
 
-import { sha256 } from "@noble/hashes/sha2.js";
+import { sha256 as portable } from "@noble/hashes/sha2.js";
 
 const encoder = new TextEncoder();
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
@@ -48,7 +48,40 @@ export function textCompare(a: string, b: string): number {
   return a.length - b.length;
 }
 
-export { sha256 };
+let hash: (bytes: Uint8Array) => Uint8Array = portable;
+
+/** SHA-256. */
+export const sha256 = (bytes: Uint8Array): Uint8Array => hash(bytes);
+
+/** Has SHA-256 computed by what the platform offers, where that is faster. It must give the same. */
+export function useSha256(faster: (bytes: Uint8Array) => Uint8Array): void {
+  hash = faster;
+}
+
+/** So many texts are kept to be shared, then others. */
+const SHARED_MAX = 4096;
+const shared = new Map<string, string>();
+
+/** The one copy of a text that stands in many places, such as the name of a field. */
+export function share(text: string): string {
+  const known = shared.get(text);
+  if (known !== undefined) return known;
+  if (shared.size === SHARED_MAX) shared.clear();
+  shared.set(text, text);
+  return text;
+}
+
+const ids = new Map<Hex, Uint8Array>();
+
+/** The bytes of an id that stands in many places. Nobody may write to them. */
+export function idBytes(hex: Hex): Uint8Array {
+  let bytes = ids.get(hex);
+  if (!bytes) {
+    if (ids.size === SHARED_MAX) ids.clear();
+    ids.set(hex, (bytes = fromHex(hex)));
+  }
+  return bytes;
+}
 
 /** A sum of SHA-256 digests modulo 2²⁵⁶, read as big-endian integers, and their count (SYNC-18). */
 export class DigestSum {

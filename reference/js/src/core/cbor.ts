@@ -1,6 +1,6 @@
 /** The one encoding of the protocol in CBOR, written and read strictly (spec 3). */
 
-import { bytesCompare, fromHex, toHex, utf8, type Hex } from "./bytes.js";
+import { bytesCompare, fromHex, idBytes, toHex, utf8, type Hex } from "./bytes.js";
 import { malformed, notCanonical } from "./fault.js";
 import { DEPTH_MAX } from "./limits.js";
 import { sortedKeys, type Held, type Value } from "./value.js";
@@ -118,7 +118,7 @@ export class Writer {
   }
 
   hex(hex: Hex): this {
-    return this.binary(fromHex(hex));
+    return this.binary(hex.length === 32 ? idBytes(hex) : fromHex(hex));
   }
 
   #string(major: number, bytes: Uint8Array): this {

@@ -1,6 +1,6 @@
 /** Changes: their rows, their forms on the wire and in the chain (spec 2, 4 and 6). */
 
-import { sha256, textCompare, toHex, type Hex } from "./bytes.js";
+import { sha256, share, textCompare, toHex, type Hex } from "./bytes.js";
 import { Reader, Writer } from "./cbor.js";
 import { compareReadings, type Reading } from "./clock.js";
 import { malformed } from "./fault.js";
@@ -95,7 +95,7 @@ export function writeReading(w: Writer, { ms, counter }: Reading, baseMs: number
       .int(counter);
 }
 
-export const readCollection = (r: Reader): string => r.text(COLLECTION_NAME_BYTES_MAX, 1);
+export const readCollection = (r: Reader): string => share(r.text(COLLECTION_NAME_BYTES_MAX, 1));
 
 function readRecord(r: Reader): [string, string] {
   if (r.array() !== 2) throw malformed("a record is named by its collection and id");
@@ -122,7 +122,7 @@ export function readRow(r: Reader, place: Place, wire: Wire, own: Reading): Row 
 function readColumn(r: Reader, place: Place, wire: Wire, own: Reading, before: Column | undefined): Column {
   const items = r.array();
   if (items !== 2 && items !== 3) throw malformed(`a column of ${items} items`);
-  const field = r.text(FIELD_NAME_BYTES_MAX, 1);
+  const field = share(r.text(FIELD_NAME_BYTES_MAX, 1));
   const rule = r.uint();
   if (before && (textCompare(before.field, field) || before.rule - rule) >= 0) throw malformed("columns out of order");
   let after: Reading | undefined;

@@ -1,6 +1,6 @@
 /** The store's entries: what a space keeps, as keys and bytes, and back (spec 2, SYNC-5). */
 
-import { DigestSum, type Hex } from "./bytes.js";
+import { DigestSum, share, type Hex } from "./bytes.js";
 import { Reader, Writer } from "./cbor.js";
 import { hashOf, isSkip, nextLink, Profile, readPushed, writePushed, type Change, type Wire } from "./change.js";
 import { malformed } from "./fault.js";
@@ -12,6 +12,9 @@ import { Space, type Batch, type Own, type Random, type Status } from "./space.j
 export const KEPT: Wire = { baseMs: 0, agreed: new Set(Object.values(Profile)) };
 const STATUSES: readonly Status[] = ["waiting", "accepted", "rejected", "aside"];
 
+/** So many changed records are told one by one. */
+const TOLD_MAX = 1024;
+
 const pad = (n: number): string => String(n).padStart(16, "0");
 const recordKey = (collection: string, id: string): string => `record ${collection.length} ${collection} ${id}`;
 
@@ -19,7 +22,10 @@ const recordKey = (collection: string, id: string): string => `record ${collecti
 export function flush(space: Space): Batch {
   const batch: Batch = new Map();
   const collections = new Set<string>();
-  for (const record of space.base.takeChanged()) {
+  const changed = space.base.takeChanged();
+  // Of so many it is cheaper to say that any may show otherwise.
+  if (changed.size > TOLD_MAX) space.shownAnew = null;
+  for (const record of changed) {
     space.shownAnew?.set(`${record.collection}\n${record.id}`, [record.collection, record.id]);
     const kept = space.base.find(record.collection, record.id) === record;
     batch.set(recordKey(record.collection, record.id), kept ? packRecord(record) : null);
@@ -166,9 +172,11 @@ function readOwnChange(r: Reader): Change {
   return pushed;
 }
 
+const scratch = new Writer(4096);
+
 /** A record with its cells, by the joins of their rules. */
 function packRecord(record: RecordState): Uint8Array {
-  const w = new Writer().array(5).text(record.collection).text(record.id).int(record.life).int(record.at).array(record.cells.size);
+  const w = scratch.array(5).text(record.collection).text(record.id).int(record.life).int(record.at).array(record.cells.size);
   for (const { field, rule, key, stamp, dot, value } of record.cells.values()) {
     w.array(6).text(field).int(rule);
     if (stamp) w.value(key).array(3).int(stamp.ms).int(stamp.counter).hex(stamp.author);
@@ -176,17 +184,17 @@ function packRecord(record: RecordState): Uint8Array {
     else w.null().null();
     w.bool(value !== undefined).value(value ?? null);
   }
-  return w.bytes();
+  return w.take().slice();
 }
 
 function readCell(r: Reader): Cell {
   r.array();
-  const field = r.text();
+  const field = share(r.text());
   const rule = r.uint();
   const join = joinOf(rule);
   const key = r.value();
   let name: Pick<Cell, "stamp" | "dot"> = {};
-  if (join === Join.stamp) name = (r.array(), { stamp: { ms: r.uint(), counter: r.uint(), author: r.hex(16) } });
+  if (join === Join.stamp) name = (r.array(), { stamp: { ms: r.uint(), counter: r.uint(), author: share(r.hex(16)) } });
   else if (join === Join.seq || join === Join.removed) name = (r.array(), { dot: { author: r.hex(16), seq: r.uint(), index: r.uint() } });
   else r.null();
   const held = r.bool();
@@ -197,7 +205,7 @@ function readCell(r: Reader): Cell {
 function loadRecord(space: Space, bytes: Uint8Array): void {
   const r = new Reader(bytes);
   r.array();
-  const record = space.base.load(r.text(), r.text());
+  const record = space.base.load(share(r.text()), r.text());
   const life = r.uint();
   const at = r.uint();
   record.load(

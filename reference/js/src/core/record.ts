@@ -1,6 +1,6 @@
 /** Records and their cells: the joins of the rules, and what of a record counts in fingerprints (spec 5 and 8). */
 
-import { bytesCompare, fromHex, sha256, toHex, utf8, type Hex } from "./bytes.js";
+import { bytesCompare, fromHex, sha256, share, toHex, utf8, type Hex } from "./bytes.js";
 import { encode, Writer } from "./cbor.js";
 import type { Column, Row } from "./change.js";
 import { compareReadings, compareStamps, successor, type Reading, type Stamp } from "./clock.js";
@@ -35,7 +35,7 @@ export interface Writing {
 /** Whether changes come in the log's order, or as they are known: then nothing that is said is left out (RULES-18). */
 export type Order = "log" | "overlay";
 
-const cellKey = (rule: number, key: string, field: string): string => `${rule}:${key}:${field}`;
+const cellKey = (rule: number, key: string, field: string): string => share(`${rule}:${key}:${field}`);
 const hexOf = (key: Value): string => (key === null ? "" : toHex(encode(key)));
 
 /** A record: its life, and the cells of that life. */

@@ -3,10 +3,11 @@
 import { DigestSum, sha256, textCompare, toHex, type Hex } from "./bytes.js";
 import { Writer } from "./cbor.js";
 import type { Change, Column, Row } from "./change.js";
+import type { Stamp } from "./clock.js";
 import type { Item } from "./items.js";
-import { Join, joinOf, Rule, sortEntries } from "./op.js";
+import { Join, joinOf, Rule, sortEntries, type Dot } from "./op.js";
 import { digestOf, RecordState, type Cell, type Writing } from "./record.js";
-import type { Value } from "./value.js";
+import type { Held, Value } from "./value.js";
 
 /** The count and sum of digests as they stand on the wire. */
 export const fingerprintOf = (sum: DigestSum): Hex =>
@@ -105,34 +106,38 @@ export class State {
   /** Replaces cells by those of an item of `states`, and lives by theirs (SYNC-14, HORIZON-10). */
   take(item: Item, position: number, wanted: (collection: string) => boolean = () => true): void {
     if (item.kind !== "group" && item.kind !== "plain" && item.kind !== "keyed") return;
+    // One stamp for all cells of a group: they are many.
+    const stamp = item.kind === "group" ? { ...item.reading, author: item.author } : undefined;
     for (const row of item.rows) {
       if (!wanted(row.collection)) continue;
       const record = this.touch(row.collection, row.id);
       record.setLife(row.life);
       record.at = position;
-      for (const cell of cellsOf(item, row)) record.put(cell);
+      for (const cell of cellsOf(item, row, stamp)) record.put(cell);
     }
   }
 }
 
-/** The cells that a row of an item says. */
-function* cellsOf(item: Exclude<Item, { kind: "settled" | "outcome" | "held" | "base" }>, row: Row): Generator<Cell> {
+/** The cells that a row of an item says; of a group, with its stamp. */
+function* cellsOf(item: CellItem, row: Row, stamp: Stamp | undefined): Generator<Cell> {
+  const dot = (index: number): Dot | undefined => (item.kind === "keyed" ? { author: item.author, seq: item.seq, index } : undefined);
   for (const { field, rule, op } of row.columns) {
-    if (op.kind === "entries" && item.kind === "group") {
-      for (const { key, value } of op.entries) yield { field, rule, key, stamp: { ...item.reading, author: item.author }, value };
-    } else if (op.kind === "indexes" && item.kind === "keyed") {
-      const dot = (index: number): { dot: { author: Hex; seq: number; index: number } } => ({
-        dot: { author: item.author, seq: item.seq, index },
-      });
-      for (const index of op.removed) yield { field, rule, key: null, ...dot(index), value: undefined };
-      for (const [index, value] of op.held) yield { field, rule, key: null, ...dot(index), value };
-    } else if (op.kind === "value" && item.kind === "group") {
-      yield { field, rule, key: null, stamp: { ...item.reading, author: item.author }, value: op.value };
-    } else if (op.kind === "value" && item.kind === "keyed") {
-      yield { field, rule, key: null, dot: { author: item.author, seq: item.seq, index: 0 }, value: op.value };
-    } else if (op.kind === "value") yield { field, rule, key: null, value: op.value };
+    const cell = (key: Value, value: Held, index = 0): Cell => {
+      const name = stamp ?? dot(index);
+      if (name === undefined) return { field, rule, key, value };
+      return "ms" in name ? { field, rule, key, stamp: name, value } : { field, rule, key, dot: name, value };
+    };
+    if (op.kind === "value") yield cell(null, op.value);
+    else if (op.kind === "entries") for (const { key, value } of op.entries) yield cell(key, value);
+    else if (op.kind === "indexes") {
+      for (const index of op.removed) yield cell(null, undefined, index);
+      for (const [index, value] of op.held) yield cell(null, value, index);
+    }
   }
 }
+
+/** An item that says cells. */
+type CellItem = Extract<Item, { kind: "group" | "plain" | "keyed" }>;
 
 /** So many rows without cells stand in one item. */
 const ROWS = 256;
