@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::edn::unhex;
 use crate::trouble::Trouble;
 
+/// The version of the adapter protocol.
+pub const PROTOCOL: u64 = 1;
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// What an implementation did.
@@ -57,10 +59,10 @@ impl Adapter {
         let (send, lines) = channel();
         std::thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
         let mut adapter = Self { child, stdin, lines, next_id: 1, now, wake: None, outputs: Vec::new() };
-        let hello = adapter.call("hello", json!({"version": 1})).map_err(|trouble| Trouble::Start(trouble.to_string()))?;
+        let hello = adapter.call("hello", json!({"version": PROTOCOL})).map_err(|trouble| Trouble::Start(trouble.to_string()))?;
         match hello.get("version").and_then(Value::as_u64) {
-            Some(1) => Ok(adapter),
-            _ => Err(Trouble::Start("the adapter does not speak version 1".to_owned())),
+            Some(PROTOCOL) => Ok(adapter),
+            _ => Err(Trouble::Start(format!("the adapter does not speak version {PROTOCOL}"))),
         }
     }
 

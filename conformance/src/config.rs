@@ -14,6 +14,9 @@ pub struct Config {
     /// The profiles it claims.
     #[serde(default = "core_only")]
     pub profiles: Vec<String>,
+    /// The frozen revision of the suite that it claims (README, Versions).
+    #[serde(default = "draft")]
+    pub revision: String,
     /// The highest level to run at.
     pub level: Option<String>,
     /// A server to start or to reach.
@@ -33,6 +36,9 @@ pub struct Config {
 pub struct Implementation {
     /// Its name.
     pub name: String,
+    /// Which of its versions.
+    #[serde(default)]
+    pub version: String,
     /// Where its faults are told.
     #[serde(default)]
     pub issues: String,
@@ -69,6 +75,10 @@ pub struct Known {
     pub until: String,
 }
 
+fn draft() -> String {
+    crate::revision::DRAFT.to_owned()
+}
+
 fn core_only() -> Vec<String> {
     vec!["core".to_owned()]
 }
@@ -98,7 +108,13 @@ impl Config {
 
 /// Today, as YYYY-MM-DD in UTC.
 pub fn today() -> String {
-    let days = (crate::sockets::unix_ms() / 86_400_000) as i64 + 719_468;
+    rfc3339(crate::sockets::unix_ms()).chars().take(10).collect()
+}
+
+/// Unix milliseconds as a day and a time of it in UTC, to the second.
+pub fn rfc3339(ms: u64) -> String {
+    let seconds = ms / 1000 % 86_400;
+    let days = (ms / 86_400_000) as i64 + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -106,5 +122,18 @@ pub fn today() -> String {
     let shifted = (5 * of_year + 2) / 153;
     let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_are_written_as_in_rfc_3339() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_399_999), "2000-02-28T23:59:59Z");
+        assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
+    }
 }

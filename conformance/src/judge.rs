@@ -9,14 +9,15 @@ use crate::adapter::Adapter;
 use crate::checks::Rulebook;
 use crate::config::{Config, today};
 use crate::corpus::Corpus;
-use crate::pattern::Difference;
 use crate::play::{Attachment, play};
+use crate::revision::{self, Revisions};
 use crate::scenario::{Role, Scenario, ScenarioError};
 use crate::spec::Rule;
-use crate::trace::Event;
 use crate::trouble::Trouble;
 use crate::vectors::{self, Vector};
 use crate::world::START_MS;
+
+pub use crate::verdict::{Failure, Judged, Verdict};
 
 /// The suite: the spec's rules, the scenarios and the vectors.
 pub struct Suite {
@@ -28,6 +29,8 @@ pub struct Suite {
     pub scenarios: Vec<Scenario>,
     /// The cases.
     pub vectors: Vec<Vector>,
+    /// The revisions that are frozen.
+    pub revisions: Revisions,
     /// Files and lines at fault: ours.
     pub faults: Vec<ScenarioError>,
 }
@@ -42,6 +45,8 @@ impl Suite {
         let (scenarios, mut faults) = crate::scenario::load(&corpus);
         let (vectors, more) = vectors::load(&corpus);
         faults.extend(more);
+        let (revisions, more) = Revisions::load(&corpus);
+        faults.extend(more);
         let known: BTreeSet<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
         for scenario in &scenarios {
             let marks = scenario.steps.iter().map(|step| (step.line, &step.rule));
@@ -50,116 +55,12 @@ impl Suite {
                 faults.push(ScenarioError { file: scenario.file.clone(), line, fault: format!("{rule} is no rule of the spec") });
             }
         }
-        Ok(Self { corpus, rules, scenarios, vectors, faults })
+        Ok(Self { corpus, rules, scenarios, vectors, revisions, faults })
     }
 
     /// A rule by its id.
     pub fn rule(&self, id: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.id == id)
-    }
-}
-
-/// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // they stand in the README
-pub enum Verdict {
-    Pass,
-    Warn,
-    Fail,
-    Crash,
-    Timeout,
-    AdapterError,
-    StaleKnown,
-    NotClaimed,
-    Unobservable,
-    KnownFailing,
-    StartError,
-    HarnessError,
-}
-
-impl Verdict {
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-            Self::Crash => "crash",
-            Self::Timeout => "timeout",
-            Self::AdapterError => "adapter-error",
-            Self::StaleKnown => "stale-known",
-            Self::NotClaimed => "not-claimed",
-            Self::Unobservable => "unobservable",
-            Self::KnownFailing => "known-failing",
-            Self::StartError => "start-error",
-            Self::HarnessError => "harness-error",
-        }
-    }
-
-    /// Whether it counts as passed.
-    pub fn passed(self) -> bool {
-        matches!(self, Self::Pass | Self::Warn)
-    }
-
-    /// Whether it counts as skipped.
-    pub fn skipped(self) -> bool {
-        matches!(self, Self::NotClaimed | Self::Unobservable | Self::KnownFailing)
-    }
-}
-
-/// A check and what came of it.
-#[derive(Debug, Clone)]
-pub struct Judged {
-    /// Its permanent name.
-    pub check: String,
-    /// The area it belongs to.
-    pub area: String,
-    /// What it shows, in a sentence; for a vector, what is asked.
-    pub title: String,
-    /// The level at which it ran, or would have.
-    pub level: u8,
-    /// The rules it is there to show.
-    pub rules: Vec<String>,
-    /// What came of it.
-    pub verdict: Verdict,
-    /// The rule at which it ended, or the first it covers.
-    pub rule: String,
-    /// The rules it showed.
-    pub shown: Vec<String>,
-    /// Where it ended: file and line.
-    pub place: String,
-    /// Why.
-    pub why: String,
-    /// How long it took, by the machine's clock.
-    pub took: Duration,
-    /// What a person needs to see why; none where it passed or was not run.
-    pub failure: Option<Failure>,
-}
-
-/// How a check failed.
-#[derive(Debug, Clone, Default)]
-pub struct Failure {
-    /// The line of the step at which it ended, and the step as it is written.
-    pub step: Option<(usize, String)>,
-    /// What was expected, in diagnostic notation where it is a value; empty where nothing is to be compared.
-    pub expected: String,
-    /// What came instead.
-    pub found: String,
-    /// The first place at which the two differ, where they are values.
-    pub difference: Option<Difference>,
-    /// What happened before.
-    pub trace: Vec<Event>,
-}
-
-impl Failure {
-    fn of(step: Option<(usize, String)>, trouble: &Trouble, trace: Vec<Event>) -> Self {
-        let failure = Self { step, trace, ..Self::default() };
-        match trouble {
-            Trouble::Fault { expected, got, difference, .. } => {
-                Self { expected: expected.clone(), found: got.clone(), difference: difference.as_deref().cloned(), ..failure }
-            }
-            _ => failure,
-        }
     }
 }
 
@@ -206,6 +107,8 @@ pub fn run(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Sele
     });
     let mut judged = judged.into_inner().expect("no worker panics with it held");
     judged.sort_by(|a: &Judged, b| a.check.cmp(&b.check));
+    let digests = revision::digests(&suite.scenarios, &suite.vectors);
+    suite.revisions.apply(&config.revision, &digests, &mut judged);
     apply_known(config, &mut judged, selection.filter.is_empty());
     judged
 }

@@ -85,17 +85,18 @@ impl World<'_> {
 
     pub(crate) fn status(&mut self, who: &str, fields: &Options) -> Result<(), Trouble> {
         let status = self.call("status", json!({"peer": who}))?;
-        let shown = Value::Object(status.clone()).to_string();
-        self.fields("status", fields, &status).map_err(|why| Trouble::fault(why, shown))
+        self.fields(fields, &status)
     }
 
-    /// Fails with what was expected, unless each field of a reply or event matches.
-    fn fields(&mut self, what: &str, fields: &Options, object: &Map<String, Value>) -> Result<(), String> {
-        for (name, pattern) in fields {
-            let item = object.get(name).map_or(Ok(Item::Null), status_item)?;
-            matches(pattern, &item, &mut self.names).map_err(|why| format!("{what} {name} {} ({why})", print_expr(pattern)))?;
-        }
-        Ok(())
+    /// Fails unless each field of a reply or event matches.
+    fn fields(&mut self, fields: &Options, object: &Map<String, Value>) -> Result<(), Trouble> {
+        let key = |name: &String| Item::Text(name.clone());
+        let found: Result<_, String> =
+            fields.iter().map(|(name, _)| Ok((key(name), object.get(name).map_or(Ok(Item::Null), status_item)?))).collect();
+        let found = Item::Map(found.map_err(Trouble::Adapter)?);
+        let pairs = fields.iter().map(|(name, pattern)| (Expr::Item(key(name)), pattern.clone())).collect();
+        let expected = Expr::Map { pairs, rest: true };
+        matches(&expected, &found, &mut self.names).map_err(|difference| Trouble::differs(print_expr(&expected), &found, difference))
     }
 
     pub(crate) fn event_step(&mut self, who: &str, name: &str, fields: &Options, wanted: bool) -> Result<(), Trouble> {
@@ -108,8 +109,7 @@ impl World<'_> {
         self.pass_until(crate::wire::PATIENCE_MS, waiting)?;
         while let Some(event) = self.events.entry(who.to_owned()).or_default().pop_front() {
             if is(&event) {
-                let shown = Value::Object(event.clone()).to_string();
-                return self.fields("event", fields, &event).map_err(|why| Trouble::fault(why, shown));
+                return self.fields(fields, &event);
             }
         }
         Err(Trouble::fault(format!("the event {name}"), "none"))

@@ -1,14 +1,18 @@
-//! What a run says: the table, the failures, `report.json`, and the exit code.
+//! What a run says: the report and what is rendered from it, the exit code, and what the suite holds.
 
-use std::collections::BTreeMap;
+pub mod diff;
+pub mod make;
+pub mod markdown;
+pub mod matrix;
+pub mod model;
+pub mod pages;
+pub mod sequence;
+pub mod terminal;
+pub mod view;
+
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-
-use crate::config::Config;
-use crate::judge::{Judged, Selection, Suite, Verdict};
-
-const LOG_LINES_MAX: usize = 30;
+use crate::judge::{Judged, Suite, Verdict};
 
 /// How many checks came out how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,14 +29,22 @@ impl Counts {
     /// Counts these.
     pub fn of<'a>(judged: impl IntoIterator<Item = &'a Judged>) -> Self {
         let mut counts = Self::default();
-        for judged in judged {
-            match judged.verdict {
-                verdict if verdict.passed() => counts.passed += 1,
-                verdict if verdict.skipped() => counts.skipped += 1,
-                _ => counts.failed += 1,
-            }
-        }
+        judged.into_iter().for_each(|judged| counts.add(judged.verdict));
         counts
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, verdict: Verdict) {
+        match verdict {
+            verdict if verdict.passed() => self.passed += 1,
+            verdict if verdict.skipped() => self.skipped += 1,
+            _ => self.failed += 1,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.passed + self.failed + self.skipped
     }
 }
 
@@ -58,79 +70,6 @@ pub fn exit_code(judged: &[Judged], faults: usize) -> u8 {
     } else {
         0
     }
-}
-
-/// The failures and the table, for a terminal.
-pub fn terminal(suite: &Suite, judged: &[Judged], command: &str) -> String {
-    let mut out = String::new();
-    for failure in judged.iter().filter(|judged| !judged.verdict.passed() && !judged.verdict.skipped()) {
-        failed(&mut out, suite, failure, command);
-    }
-    let mut areas: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
-    judged.iter().for_each(|judged| areas.entry(&judged.area).or_default().push(judged));
-    let _ = writeln!(out, "{:<14} {:>7} {:>7} {:>8}", "area", "passed", "failed", "skipped");
-    for (area, judged) in areas {
-        let counts = Counts::of(judged);
-        let _ = writeln!(out, "{area:<14} {:>7} {:>7} {:>8}", counts.passed, counts.failed, counts.skipped);
-    }
-    let mut skips: BTreeMap<&str, usize> = BTreeMap::new();
-    judged.iter().filter(|judged| judged.verdict.skipped()).for_each(|judged| *skips.entry(judged.verdict.name()).or_default() += 1);
-    for (reason, count) in skips {
-        let _ = writeln!(out, "{reason}: {count}");
-    }
-    out
-}
-
-fn failed(out: &mut String, suite: &Suite, failure: &Judged, command: &str) {
-    let _ = writeln!(out, "{} {}", failure.verdict.name().to_uppercase(), failure.check);
-    let _ = writeln!(out, "  at {}", failure.place);
-    for line in failure.why.lines() {
-        let _ = writeln!(out, "    {}", clip(line));
-    }
-    if let Some(rule) = suite.rule(&failure.rule) {
-        let _ = writeln!(out, "  {}: {}", rule.id, rule.sentence);
-    }
-    let trace = failure.failure.as_ref().map_or(&[][..], |failure| &failure.trace);
-    for event in &trace[trace.len().saturating_sub(LOG_LINES_MAX)..] {
-        let _ = writeln!(out, "    | {}", clip(&event.to_string()));
-    }
-    let _ = writeln!(out, "  again: {command} --filter {}\n", failure.check);
-}
-
-fn clip(line: &str) -> String {
-    let short: String = line.chars().take(600).map(|c| if c.is_control() { '?' } else { c }).collect();
-    if short.len() < line.len() { short + "…" } else { short }
-}
-
-/// The report for programs.
-pub fn json(suite: &Suite, config: &Config, selection: &Selection, judged: &[Judged]) -> Value {
-    let counts = Counts::of(judged);
-    let results: Vec<Value> = judged
-        .iter()
-        .map(|j| json!({"check": j.check, "verdict": j.verdict.name(), "rule": j.rule, "shown": j.shown, "place": j.place, "why": j.why}))
-        .collect();
-    let rules: serde_json::Map<String, Value> = suite
-        .rules
-        .iter()
-        .map(|rule| {
-            let shown: Vec<&str> =
-                judged.iter().filter(|j| j.verdict.passed() && j.shown.contains(&rule.id)).map(|j| j.check.as_str()).collect();
-            (rule.id.clone(), json!({"level": rule.level, "keyword": rule.keyword, "shown": shown}))
-        })
-        .collect();
-    json!({
-        "schema": 1,
-        "suite": env!("CARGO_PKG_VERSION"),
-        "spec": 1,
-        "implementation": config.implementation.name,
-        "level": format!("L{}", selection.level),
-        "profiles": config.profiles,
-        "seed": selection.seed,
-        "filter": selection.filter,
-        "summary": {"passed": counts.passed, "failed": counts.failed, "skipped": counts.skipped},
-        "results": results,
-        "rules": rules,
-    })
 }
 
 /// Every rule, and how many scenarios and vectors name it.

@@ -83,6 +83,8 @@ impl std::fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
+/// The version of the format of scenario files.
+pub const FORMAT: u64 = 1;
 /// The folder of the scenarios, in a checkout.
 const FOLDER: &str = "conformance/scenarios";
 

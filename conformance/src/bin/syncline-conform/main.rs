@@ -4,9 +4,11 @@
 
 mod mutants;
 mod reference;
+mod render;
 mod run;
 mod tell;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +32,15 @@ struct Arguments {
 enum Verb {
     /// Judge an implementation
     Run(run::Arguments),
+    /// Show a report again, and write what is rendered from it
+    Report(render::ReportArguments),
+    /// Put reports of several implementations beside each other
+    Matrix(render::MatrixArguments),
+    /// Freeze the checks of today as a revision that implementations can claim
+    Freeze {
+        /// Such as 2026-11
+        name: String,
+    },
     /// List every scenario and vector
     List,
     /// Explain a rule or a scenario
@@ -53,22 +64,27 @@ const HARNESS: u8 = 5;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let corpus = arguments.corpus.as_deref().map_or_else(Corpus::own, Corpus::folder);
-    let suite = match Suite::load(corpus) {
-        Ok(suite) => suite,
-        Err(error) => return fail(HARNESS, &error),
-    };
+    let by = |act: &dyn Fn(&Suite) -> ExitCode| Suite::load(corpus).map_or_else(|error| fail(HARNESS, &error), |suite| act(&suite));
     match arguments.command.unwrap_or(Verb::Run(run::Arguments::default())) {
-        Verb::Run(arguments) => run::run(&suite, &arguments),
-        Verb::List => tell::list(&suite),
-        Verb::Explain { name } => tell::explain(&suite, &name),
-        Verb::Coverage => tell::coverage(&suite),
-        Verb::Mutants(arguments) => mutants::run(&suite, &arguments),
+        Verb::Run(arguments) => by(&|suite| run::run(suite, &arguments)),
+        Verb::Report(arguments) => render::report(&arguments),
+        Verb::Matrix(arguments) => render::matrix(&arguments),
+        Verb::Freeze { name } => by(&|suite| tell::freeze(suite, &name)),
+        Verb::List => by(&tell::list),
+        Verb::Explain { name } => by(&|suite| tell::explain(suite, &name)),
+        Verb::Coverage => by(&tell::coverage),
+        Verb::Mutants(arguments) => by(&|suite| mutants::run(suite, &arguments)),
     }
+}
+
+/// Prints to stdout; a reader who went away is no fault.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Says why nothing was judged.
 fn fail(code: u8, why: &str) -> ExitCode {
     eprintln!("{why}");
-    println!("{}", report::last_line(report::Counts::default()));
+    say(&format!("{}\n", report::last_line(report::Counts::default())));
     ExitCode::from(code)
 }

@@ -2,14 +2,21 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Args;
+use serde_json::Value;
 use syncline_conformance::checks::Rulebook;
 use syncline_conformance::config::Config;
 use syncline_conformance::judge::{Selection, Suite, run as judge};
 use syncline_conformance::report;
+use syncline_conformance::report::make::{Run, make};
+use syncline_conformance::report::model::Report;
+use syncline_conformance::report::terminal::terminal;
+use syncline_conformance::sockets::unix_ms;
 
-use crate::{HARNESS, NOT_STARTED, USAGE, fail, reference};
+use crate::render::{self, Outputs};
+use crate::{HARNESS, NOT_STARTED, USAGE, fail, reference, say};
 
 /// What to judge, and how far.
 #[derive(Args, Default)]
@@ -29,42 +36,70 @@ pub struct Arguments {
     /// Write the report to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 /// Judges, prints the report, and gives the exit code.
 pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
-    let built = arguments.implementation.is_none();
-    if built && let Err(error) = reference::build() {
-        return fail(NOT_STARTED, &error);
-    }
-    let file = arguments.implementation.clone().unwrap_or(reference::config());
-    let mut config = match Config::load(&file) {
+    let config = match config(suite, arguments) {
         Ok(config) => config,
-        Err(error) => return fail(USAGE, &error),
+        Err((code, error)) => return fail(code, &error),
     };
-    if let Some(level) = &arguments.level {
-        config.level = Some(level.clone());
-    }
     let rulebook = match Rulebook::load(&suite.corpus) {
         Ok(rulebook) => rulebook,
         Err(error) => return fail(HARNESS, &error),
     };
     suite.faults.iter().for_each(|fault| eprintln!("fault of the suite: {fault}"));
     let selection = Selection { filter: &arguments.filter, level: config.level(), seed: arguments.seed };
+    let (started, begun) = (unix_ms(), Instant::now());
     let judged = judge(suite, &config, &rulebook, &selection);
     if judged.is_empty() {
         eprintln!("no check's name holds `{}`", arguments.filter);
     }
-    let with = if built { String::new() } else { format!(" --impl {}", file.display()) };
-    print!("{}", report::terminal(suite, &judged, &format!("cargo conform run{with} --seed {}", arguments.seed)));
-    let mut code = report::exit_code(&judged, suite.faults.len());
-    if let Some(path) = &arguments.json {
-        let text = format!("{:#}\n", report::json(suite, &config, &selection, &judged));
-        if let Err(error) = std::fs::write(path, text) {
-            eprintln!("{}: {error}", path.display());
-            code = HARNESS;
-        }
+    let exit = report::exit_code(&judged, suite.faults.len());
+    let run = Run { config: &config, selection: &selection, command: &command(arguments), started, took: begun.elapsed(), exit };
+    let told = make(suite, &run, &judged).and_then(|value| tell(arguments, value));
+    if let Err(error) = &told {
+        eprintln!("{error}");
     }
-    println!("{}", report::last_line(report::Counts::of(&judged)));
-    ExitCode::from(code)
+    say(&format!("{}\n", report::last_line(report::Counts::of(&judged))));
+    ExitCode::from(if told.is_ok() { exit } else { HARNESS })
+}
+
+/// What the implementer gives, with what the arguments say of it.
+fn config(suite: &Suite, arguments: &Arguments) -> Result<Config, (u8, String)> {
+    let file = match &arguments.implementation {
+        Some(file) => file.clone(),
+        None if cfg!(feature = "embed") => return Err((USAGE, "say whom to judge: --impl conform.toml".to_owned())),
+        None => reference::build().map(|()| reference::config()).map_err(|error| (NOT_STARTED, error))?,
+    };
+    let mut config = Config::load(&file).map_err(|error| (USAGE, error))?;
+    if !suite.revisions.knows(&config.revision) {
+        let known: Vec<&String> = suite.revisions.frozen.keys().collect();
+        return Err((USAGE, format!("{}: no revision is called {}; known are draft {known:?}", file.display(), config.revision)));
+    }
+    if let Some(level) = &arguments.level {
+        config.level = Some(level.clone());
+    }
+    Ok(config)
+}
+
+/// Prints the report, and writes what was asked for.
+fn tell(arguments: &Arguments, value: Value) -> Result<(), String> {
+    if let Some(file) = &arguments.json {
+        render::write(file, &format!("{value:#}\n"))?;
+    }
+    let report = Report::of(value)?;
+    say(&terminal(&report));
+    arguments.outputs.write(&report)
+}
+
+/// What repeats a run, without a filter.
+fn command(arguments: &Arguments) -> String {
+    let mut words = vec![if cfg!(feature = "embed") { "syncline-conform run" } else { "cargo conform run" }.to_owned()];
+    words.extend(arguments.implementation.as_ref().map(|file| format!("--impl {}", file.display())));
+    words.extend(arguments.level.as_ref().map(|level| format!("--level {level}")));
+    words.push(format!("--seed {}", arguments.seed));
+    words.join(" ")
 }

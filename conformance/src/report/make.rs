@@ -1,0 +1,185 @@
+//! Makes the report of a run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Counts;
+use super::model::{
+    Chapter, Check, Difference, Event, FORMAT, Failure, Frame, ImplementationHeader, Report, Rule, Side, SpecHeader, Step, SuiteHeader,
+    Summary, What,
+};
+use crate::cbor::decode_sequence;
+use crate::checks::code_of;
+use crate::config::{Config, rfc3339};
+use crate::corpus::Corpus;
+use crate::judge::{self, Judged, Selection, Suite};
+use crate::revision;
+use crate::scenario;
+use crate::trace;
+
+/// Of a trace so many events are kept: the last.
+const EVENTS_MAX: usize = 100;
+/// A longer text is cut.
+const TEXT_CHARS_MAX: usize = 8000;
+
+/// What is known of a run besides its checks.
+pub struct Run<'a> {
+    /// Who was judged, and how it was reached.
+    pub config: &'a Config,
+    /// What was selected.
+    pub selection: &'a Selection<'a>,
+    /// The command that repeats it, without a filter.
+    pub command: &'a str,
+    /// When it began, Unix milliseconds.
+    pub started: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// The exit code.
+    pub exit: u8,
+}
+
+/// The report of a run.
+///
+/// # Errors
+/// The suite's own files make no sense.
+pub fn make(suite: &Suite, run: &Run, judged: &[Judged]) -> Result<Value, String> {
+    let names = message_names(&suite.corpus)?;
+    let counts = Counts::of(judged);
+    let implementation = &run.config.implementation;
+    let report = Report {
+        format: FORMAT,
+        suite: SuiteHeader {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            digest: suite.corpus.digest(),
+            scenario_format: scenario::FORMAT,
+            adapter_protocol: crate::adapter::PROTOCOL,
+        },
+        spec: SpecHeader { version: revision::SPEC_VERSION, revision: run.config.revision.clone() },
+        implementation: ImplementationHeader {
+            name: implementation.name.clone(),
+            version: implementation.version.clone(),
+            issues: implementation.issues.clone(),
+        },
+        level: format!("L{}", run.selection.level),
+        profiles: run.config.profiles.clone(),
+        seed: run.selection.seed,
+        filter: run.selection.filter.to_owned(),
+        started: rfc3339(run.started),
+        duration_ms: millis(run.took),
+        command: run.command.to_owned(),
+        summary: Summary { passed: counts.passed, failed: counts.failed, skipped: counts.skipped, exit: run.exit },
+        chapters: chapters(suite),
+        checks: judged.iter().map(|judged| check(judged, run.command, &names)).collect(),
+    };
+    serde_json::to_value(report).map_err(|error| error.to_string())
+}
+
+/// The rules, by chapter, in the order in which they are printed.
+fn chapters(suite: &Suite) -> Vec<Chapter> {
+    let mut chapters: Vec<Chapter> = Vec::new();
+    let mut last = None;
+    for rule in &suite.rules {
+        if last != Some(&rule.file) {
+            let text = suite.corpus.read(&rule.file.to_string_lossy()).unwrap_or_default();
+            let title = text.lines().next().unwrap_or_default().trim_start_matches('#').trim().to_owned();
+            chapters.push(Chapter { title, rules: Vec::new() });
+            last = Some(&rule.file);
+        }
+        let (id, profile, level) = (rule.id.clone(), rule.profile.clone(), rule.level);
+        let rule = Rule { id, profile, level, keyword: rule.keyword.clone(), sentence: rule.sentence.clone() };
+        chapters.last_mut().expect("one was pushed at the first rule").rules.push(rule);
+    }
+    chapters
+}
+
+fn check(judged: &Judged, command: &str, names: &Names) -> Check {
+    Check {
+        id: judged.check.clone(),
+        area: judged.area.clone(),
+        level: judged.level,
+        title: clip(&judged.title),
+        verdict: judged.verdict,
+        rules: judged.rules.clone(),
+        shown: judged.shown.clone(),
+        why: clip(&judged.why),
+        duration_ms: millis(judged.took),
+        failure: judged.failure.as_ref().map(|failure| self::failure(judged, failure, command, names)),
+    }
+}
+
+fn failure(judged: &Judged, failure: &judge::Failure, command: &str, names: &Names) -> Failure {
+    let begun = failure.trace.first().map_or(0, |event| event.at);
+    let kept = &failure.trace[failure.trace.len().saturating_sub(EVENTS_MAX)..];
+    Failure {
+        rule: judged.rule.clone(),
+        place: judged.place.clone(),
+        step: failure.step.as_ref().map(|(line, text)| Step { line: *line, text: clip(text) }),
+        expected: clip(&failure.expected),
+        found: clip(&failure.found),
+        difference: failure.difference.as_ref().map(|difference| Difference {
+            path: clip(&difference.path),
+            expected: clip(&difference.expected),
+            found: clip(&difference.found),
+        }),
+        command: format!("{command} --filter {}", judged.check),
+        trace: kept.iter().map(|event| self::event(event, begun, names)).collect(),
+    }
+}
+
+fn event(event: &trace::Event, begun: u64, names: &Names) -> Event {
+    let what = match &event.what {
+        trace::What::Step { line, text } => What::Step(Step { line: *line, text: clip(text) }),
+        trace::What::Told { who, text } => What::Told { who: who.clone(), text: clip(text) },
+        trace::What::Frame(frame) => What::Frame(Frame {
+            connection: frame.conn.clone(),
+            from: frame.from.clone(),
+            to: frame.to.clone(),
+            sent_by: if frame.judged { Side::Implementation } else { Side::Harness },
+            messages: messages(&frame.bytes, names),
+            bytes: frame.bytes.len(),
+            hex: frame.hex(),
+            edn: frame.edn().map(|edn| clip(&edn)),
+        }),
+    };
+    Event { at_ms: event.at.saturating_sub(begun), what }
+}
+
+/// The names of a frame's messages; none where it is not well-formed.
+fn messages(bytes: &[u8], names: &Names) -> Vec<String> {
+    let items = decode_sequence(bytes).unwrap_or_default();
+    let messages = items.iter().skip(1).take(8);
+    messages.map(|message| code_of(message).and_then(|code| names.get(&code)).map_or("?".to_owned(), Clone::clone)).collect()
+}
+
+type Names = BTreeMap<u64, String>;
+
+#[derive(Deserialize)]
+struct MessageFile {
+    message: Vec<MessageEntry>,
+}
+
+#[derive(Deserialize)]
+struct MessageEntry {
+    code: u64,
+    name: String,
+}
+
+fn message_names(corpus: &Corpus) -> Result<Names, String> {
+    let file: MessageFile =
+        toml::from_str(&corpus.read("spec/registries/messages.toml")?).map_err(|error| format!("messages.toml: {error}"))?;
+    Ok(file.message.into_iter().map(|entry| (entry.code, entry.name)).collect())
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
