@@ -14,7 +14,7 @@ use crate::judge::Verdict;
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 /// Drawn pixels between two lanes, beside them, and between two rows.
-const LANE: usize = 236;
+const LANE: usize = 180;
 const SIDE: usize = 52;
 const ROW: usize = 36;
 
