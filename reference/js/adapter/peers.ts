@@ -244,6 +244,7 @@ const ACTING: Record<string, (client: Client, command: Command, time: Time) => A
   },
   signal: (client, command, time) => ({ sent: client.signal(asText(command["to"]), fromHex(asText(command["payload"])), time) }),
   token: (client, command, time) => client.token(asText(command["token"]), (command["expires"] ?? null) as number | null, time),
+  "link-token": (client, command) => client.setLinkToken((command["token"] ?? null) as string | null),
   wipe: (client, command, time) => ({ lost: client.wipe(command["force"] === true, time) }),
   spoil: ({ space }, command) => {
     const [collection, id] = command["record"] as [string, string];

@@ -166,6 +166,11 @@ export class Replica {
     if (this.#closed) this.#connections.get(conn)?.close();
   }
 
+  /** What the other side of a peer link has to show from here on, and what this side shows; null: nothing. */
+  setLinkToken(token: string | null): void {
+    this.#turn((client) => client.setLinkToken(token));
+  }
+
   /** Ends the connection and closes the store, with all that was written. */
   async close(): Promise<void> {
     if (this.#closed) return;

@@ -281,6 +281,11 @@ export class Client {
     this.#pump();
   }
 
+  /** What the other side of peer links has to show from here on, and what this side shows; null: nothing (PEER-2). */
+  setLinkToken(token: string | null): void {
+    this.#links.token = token;
+  }
+
   /** The earliest time at which `advance` has something to do; null: none. */
   get wake(): number | null {
     const { session, until } = { session: null, until: Infinity, ...this.#state } as { session: Session | null; until: number };

@@ -4,7 +4,7 @@ import type { Hex } from "./bytes.js";
 import { Profile, startLink, writePushed, type Change, type Wire } from "./change.js";
 import { Writer } from "./cbor.js";
 import type { Event } from "./event.js";
-import { Class, Code, Fault, unexpected } from "./fault.js";
+import { Class, Code, Fault, malformed, unexpected } from "./fault.js";
 import { linkAt, lastOf, offers, takePush } from "./holding.js";
 import { takeBase, giveFrom, baseItems, NO_HISTORY } from "./givebase.js";
 import type { Item } from "./items.js";
@@ -242,7 +242,7 @@ export class Links {
   }
 
   #onPush(link: Link, { author, before, changes }: Of<"push">, time: Time): void {
-    if (author === undefined || before === undefined) throw unexpected(CODES.push);
+    if (author === undefined || before === undefined) throw malformed("a push without an author");
     const taken = takePush(this.space, author, before, changes, this.#now(time));
     if (taken === "fork") return this.#rename();
     if (taken === "ours-stays") {
