@@ -118,6 +118,7 @@ mod embedded {
         ("conformance/scenarios", include_dir!("$CARGO_MANIFEST_DIR/scenarios")),
         ("conformance/vectors", include_dir!("$CARGO_MANIFEST_DIR/vectors")),
         ("conformance/schema", include_dir!("$CARGO_MANIFEST_DIR/schema")),
+        ("conformance/mutants", include_dir!("$CARGO_MANIFEST_DIR/mutants")),
         ("conformance/revisions", include_dir!("$CARGO_MANIFEST_DIR/revisions")),
         ("spec", include_dir!("$CARGO_MANIFEST_DIR/../spec")),
     ];

@@ -22,7 +22,11 @@ const EVIL: &str = "</script><script>alert(1)</script>\u{1b}[2J\u{202e}|`*<img s
 
 /// What came of a run in which a check passed, one failed in every way a report can show, and one crashed.
 fn evil() -> Value {
-    let suite = Suite::load(Corpus::own()).unwrap();
+    evil_by(Corpus::own())
+}
+
+fn evil_by(corpus: Corpus) -> Value {
+    let suite = Suite::load(corpus).unwrap();
     let config = Config {
         implementation: Implementation { name: EVIL.to_owned(), version: "2".to_owned(), issues: "https://example.org/".to_owned() },
         profiles: vec!["core".to_owned()],
@@ -229,6 +233,27 @@ fn a_known_failure_is_not_conformant() {
     assert_eq!(headline(&known), "not conformant at L3: 1 known to fail");
     report["filter"] = json!("merge");
     assert_eq!(headline(&report), "incomplete at L3 (only checks with `merge` in their names)");
+}
+
+/// A failure that equals one of a faulty variant, in check, rule and place, says what that variant does.
+#[test]
+fn a_failure_that_a_variant_produces_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        std::fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
+        std::fs::write(folder.path().join(path), text).unwrap();
+    };
+    write("spec/registries/messages.toml", &Corpus::own().read("spec/registries/messages.toml").unwrap());
+    write("spec/src/05-merge.md", "# 5. Merge\n\n**MERGE-8** [core L0] It MUST.\n");
+    let kill = |place: &str| json!({"rule": "MERGE-8", "check": EVIL, "place": place});
+    let likely = |place: &str| {
+        let kills = json!({"mutants": [{"name": "lower", "does": "It keeps the lower.", "kills": [kill(place)]}]});
+        write("conformance/mutants/kills.json", &kills.to_string());
+        let value = evil_by(Corpus::folder(folder.path()));
+        value["checks"][1]["failure"]["likely"].as_str().map(str::to_owned)
+    };
+    assert_eq!(likely(EVIL).as_deref(), Some("as the faulty variant lower does: It keeps the lower."));
+    assert_eq!(likely("elsewhere"), None);
 }
 
 /// The frozen revisions: what they name is there, or is withdrawn with a reason.

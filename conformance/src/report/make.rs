@@ -22,6 +22,8 @@ use crate::trace;
 
 /// Of a trace so many events are kept: the last.
 const EVENTS_MAX: usize = 100;
+/// What `cargo conform mutants --json` wrote; may be missing.
+const KILLS: &str = "conformance/mutants/kills.json";
 /// A longer text is cut.
 const TEXT_CHARS_MAX: usize = 8000;
 
@@ -46,7 +48,7 @@ pub struct Run<'a> {
 /// # Errors
 /// The suite's own files make no sense.
 pub fn make(suite: &Suite, run: &Run, judged: &[Judged]) -> Result<Value, String> {
-    let names = message_names(&suite.corpus)?;
+    let known = Known { names: message_names(&suite.corpus)?, kills: kills(&suite.corpus)? };
     let counts = Counts::of(judged);
     let implementation = &run.config.implementation;
     let report = Report {
@@ -72,7 +74,7 @@ pub fn make(suite: &Suite, run: &Run, judged: &[Judged]) -> Result<Value, String
         command: run.command.to_owned(),
         summary: Summary { passed: counts.passed, failed: counts.failed, skipped: counts.skipped, exit: run.exit },
         chapters: chapters(suite),
-        checks: judged.iter().map(|judged| check(judged, run.command, &names)).collect(),
+        checks: judged.iter().map(|judged| check(judged, run.command, &known)).collect(),
     };
     serde_json::to_value(report).map_err(|error| error.to_string())
 }
@@ -95,7 +97,7 @@ fn chapters(suite: &Suite) -> Vec<Chapter> {
     chapters
 }
 
-fn check(judged: &Judged, command: &str, names: &Names) -> Check {
+fn check(judged: &Judged, command: &str, known: &Known) -> Check {
     Check {
         id: judged.check.clone(),
         area: judged.area.clone(),
@@ -106,11 +108,11 @@ fn check(judged: &Judged, command: &str, names: &Names) -> Check {
         shown: judged.shown.clone(),
         why: clip(&judged.why),
         duration_ms: millis(judged.took),
-        failure: judged.failure.as_ref().map(|failure| self::failure(judged, failure, command, names)),
+        failure: judged.failure.as_ref().map(|failure| self::failure(judged, failure, command, known)),
     }
 }
 
-fn failure(judged: &Judged, failure: &judge::Failure, command: &str, names: &Names) -> Failure {
+fn failure(judged: &Judged, failure: &judge::Failure, command: &str, known: &Known) -> Failure {
     let begun = failure.trace.first().map_or(0, |event| event.at);
     let kept = &failure.trace[failure.trace.len().saturating_sub(EVENTS_MAX)..];
     Failure {
@@ -125,7 +127,8 @@ fn failure(judged: &Judged, failure: &judge::Failure, command: &str, names: &Nam
             found: clip(&difference.found),
         }),
         command: format!("{command} --filter {}", judged.check),
-        trace: kept.iter().map(|event| self::event(event, begun, names)).collect(),
+        likely: known.kills.get(&(judged.check.clone(), judged.rule.clone(), judged.place.clone())).cloned(),
+        trace: kept.iter().map(|event| self::event(event, begun, &known.names)).collect(),
     }
 }
 
@@ -155,6 +158,46 @@ fn messages(bytes: &[u8], names: &Names) -> Vec<String> {
 }
 
 type Names = BTreeMap<u64, String>;
+
+/// What is known beside the run.
+struct Known {
+    /// Code to the name of a message.
+    names: Names,
+    /// Check, rule and place of a failure to the faulty variant that fails so.
+    kills: BTreeMap<(String, String, String), String>,
+}
+
+#[derive(Deserialize)]
+struct KillFile {
+    mutants: Vec<Mutant>,
+}
+
+#[derive(Deserialize)]
+struct Mutant {
+    name: String,
+    does: String,
+    kills: Vec<Kill>,
+}
+
+#[derive(Deserialize)]
+struct Kill {
+    rule: String,
+    check: String,
+    place: String,
+}
+
+/// How faulty variants fail, where `mutants --json` wrote it beside them; the first that fails in a way stands for all.
+fn kills(corpus: &Corpus) -> Result<BTreeMap<(String, String, String), String>, String> {
+    let mut kills = BTreeMap::new();
+    let Ok(text) = corpus.read(KILLS) else { return Ok(kills) };
+    let file: KillFile = serde_json::from_str(&text).map_err(|error| format!("{KILLS}: {error}"))?;
+    for mutant in file.mutants {
+        for Kill { rule, check, place } in mutant.kills {
+            kills.entry((check, rule, place)).or_insert_with(|| format!("as the faulty variant {} does: {}", mutant.name, mutant.does));
+        }
+    }
+    Ok(kills)
+}
 
 #[derive(Deserialize)]
 struct MessageFile {

@@ -83,6 +83,7 @@ fn told(out: &mut String, report: &Report, failure: &Failure, why: &str) {
     let lines = diagram(&failure.trace).lines(WIDTH);
     lines.iter().for_each(|line| text.push_str(&format!("\n{line}")));
     fenced(out, &text);
+    failure.likely.iter().for_each(|likely| out.push_str(&format!("Likely {}\n\n", inline(likely))));
     fenced(out, &failure.command);
 }
 

@@ -112,6 +112,8 @@ pub struct Failure {
     pub found: String,
     pub difference: Option<Difference>,
     pub command: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely: Option<String>,
     pub trace: Vec<Event>,
 }
 

@@ -65,6 +65,7 @@ fn told(out: &mut String, report: &Report, failure: &Failure, why: &str) {
     if let Some(step) = &failure.step {
         let _ = writeln!(out, "            ✗ line {}: {}", step.line, clip(&step.text.replace('\n', " ")));
     }
+    failure.likely.iter().for_each(|likely| out.push_str(&format!("  likely:  {}\n", clip(likely))));
     let _ = writeln!(out, "  again:   {}", failure.command);
 }
 
