@@ -320,7 +320,9 @@ impl Channel {
         if let (Some(last), Some(position)) = (self.last, position) {
             let follows = if self.collections.is_some() { position > last } else { position == last + 1 };
             if !follows {
-                return Err(Trouble::broken("SESS-20", format!("the position after {last}"), print(message)));
+                let (rule, wanted) =
+                    if self.collections.is_some() { ("SUB-3", "a position above") } else { ("SESS-20", "the position after") };
+                return Err(Trouble::broken(rule, format!("{wanted} {last}"), print(message)));
             }
             self.last = Some(position);
         }

@@ -31,6 +31,11 @@ pub fn call(name: &str, arguments: &[Item]) -> Result<Item, String> {
         ("text", [Item::Int(length)]) => Ok(Item::Text("x".repeat(*length as usize))),
         ("text", [Item::Int(length), Item::Text(piece)]) => Ok(Item::Text(piece.repeat(*length as usize / piece.len().max(1)))),
         ("bytes", [Item::Int(length)]) => Ok(Item::Bytes(vec![0; *length as usize])),
+        ("digest", [seed, cell]) => {
+            let digest = Item::Bytes(sha256(&encode(cell)));
+            Ok(Item::Bytes(sha256(&encode(&Item::Array(vec![seed.clone(), digest])))))
+        }
+        ("lesser", [Item::Bytes(one), Item::Bytes(other)]) => Ok(Item::Bytes(one.min(other).clone())),
         ("id", [Item::Int(number)]) => Ok(Item::Bytes(number.to_be_bytes().to_vec())),
         ("ranges", [Item::Int(count)]) => {
             let bound = |i: i128| Item::Bytes(if i == *count { Vec::new() } else { (i as u32).to_be_bytes().to_vec() });

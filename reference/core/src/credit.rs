@@ -1,5 +1,7 @@
 //! Credit: how many bytes of data each side lets the other send on a channel. Spec 15.
 
+use crate::fault;
+
 /// Both directions of a channel.
 #[derive(Debug, Clone)]
 pub struct Credit {
@@ -31,12 +33,12 @@ pub struct Purse {
 impl Purse {
     /// Whether a message that needs credit may begin. (FLOW-1)
     pub fn is_open(&self) -> bool {
-        self.spent < self.granted
+        self.spent < self.granted || fault::is("flow-sends-beyond-credit")
     }
 
     /// The same, once so many bytes more are spent.
     pub fn is_open_after(&self, bytes: usize) -> bool {
-        self.spent.saturating_add(bytes as u64) < self.granted
+        self.spent.saturating_add(bytes as u64) < self.granted || fault::is("flow-live-beyond-credit")
     }
 
     /// Takes a message into account.
@@ -46,7 +48,7 @@ impl Purse {
 
     /// The other side names its grant; a lower one than before says nothing. (FLOW-2)
     pub fn grant(&mut self, total: u64) {
-        self.granted = self.granted.max(total);
+        self.granted = if fault::is("flow-a-lower-grant-counts") { total } else { self.granted.max(total) };
     }
 }
 
@@ -61,7 +63,7 @@ pub struct Allowance {
 impl Allowance {
     /// Takes a message of this cost in; false where it began without credit. (FLOW-4)
     pub fn take(&mut self, cost: u64) -> bool {
-        let had = cost == 0 || self.taken < self.granted;
+        let had = cost == 0 || self.taken < self.granted || fault::is("flow-takes-without-credit");
         self.taken = self.taken.saturating_add(cost);
         had
     }
@@ -75,7 +77,7 @@ impl Allowance {
     pub fn due(&mut self) -> Option<u64> {
         let left = self.granted.saturating_sub(self.taken);
         let next = self.taken.saturating_add(self.window);
-        if left > self.window / 2 || next <= self.granted {
+        if left > self.window / 2 || next <= self.granted || fault::is("flow-grants-nothing-more") {
             return None;
         }
         self.granted = next;

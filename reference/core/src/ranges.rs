@@ -3,6 +3,7 @@
 //! Pure functions: the cells come from a [`Cells`], what is to be sent goes into a [`Ranges`].
 
 use crate::codec::Writer;
+use crate::fault;
 use crate::hash::{Fingerprint, sha256};
 use crate::limits::{REPAIR_LIST_MAX, REPAIR_RANGES_MAX};
 use crate::message::{AddressRange, Range, RangeContent, Ranges};
@@ -30,7 +31,7 @@ pub fn everything() -> AddressRange {
 pub fn seeded(seed: u64, digest: &[u8; 32]) -> [u8; 32] {
     let mut w = Writer::default();
     w.array(2);
-    w.uint(seed);
+    w.uint(if fault::is("repair-without-a-seed") { 0 } else { seed });
     w.bytes(digest);
     sha256(&w.finish())
 }
@@ -80,7 +81,7 @@ pub fn answer<C: Cells>(cells: &mut C, asked: &Ranges) -> Result<Option<Answer>,
                 } else if ours.count == 0 || *count == 0 {
                     replaced.push(range.clone());
                     said.skip(&range.1);
-                } else if ours.count <= REPAIR_LIST_MAX as u64 {
+                } else if ours.count <= REPAIR_LIST_MAX as u64 || fault::is("repair-answers-as-a-whole") {
                     said.fingerprint(&range.1, &ours);
                 } else {
                     split(cells, asked.seed, &range, ours.count, &mut said)?;
@@ -91,7 +92,7 @@ pub fn answer<C: Cells>(cells: &mut C, asked: &Ranges) -> Result<Option<Answer>,
                 said.skip(&range.1);
             }
         }
-        if said.0.len().max(replaced.len()) > REPAIR_RANGES_MAX {
+        if said.0.len().max(replaced.len()) > REPAIR_RANGES_MAX && !fault::is("repair-names-any-number") {
             return Ok(None);
         }
     }
@@ -110,7 +111,9 @@ pub fn next<C: Cells>(cells: &mut C, answered: &Ranges) -> Result<Option<Ranges>
             continue;
         };
         let ours = fingerprint(cells, answered.seed, &range)?;
-        if ours.wire() == *theirs && ours.count == *count {
+        if fault::is("repair-asks-what-is-known") {
+            ask(cells, answered.seed, &range, &mut said)?;
+        } else if ours.wire() == *theirs && ours.count == *count {
             said.skip(&range.1);
         } else {
             ask(cells, answered.seed, &range, &mut said)?;

@@ -1,5 +1,6 @@
 //! Codes that both sides know: `spec/registries/`. Spec 10.
 
+use crate::fault;
 use std::fmt;
 
 /// An error code; open, since a peer may know more. 0 in an outcome says accepted.
@@ -226,7 +227,8 @@ impl Profiles {
     }
 
     /// Whether all of `other` is in the set.
-    pub const fn has(self, other: Self) -> bool {
+    pub fn has(self, other: Self) -> bool {
+        let other = if fault::is("peer-without-rules") && other == Self::PEER { Self::one(6) } else { other };
         self.0 & other.0 == other.0
     }
 

@@ -3,6 +3,7 @@
 use super::{Change, Origin, RecordName, expect_items, read_fixed, read_name, read_record, read_seq, write_record};
 use crate::clock::{Replica, Stamp};
 use crate::codec::{CodecError, Fault, Reader, Writer};
+use crate::fault;
 use crate::hash::Link;
 use crate::limits::{FIELD_NAME_BYTES_MAX, LIFE_MAX};
 use crate::rules::{Join, Key, LWW, Shape, join_of, shape};
@@ -104,7 +105,7 @@ fn read_stamp(r: &mut Reader) -> Result<Option<Stamp>, CodecError> {
 }
 
 fn read_list<T>(r: &mut Reader, read: impl Fn(&mut Reader) -> Result<T, CodecError>) -> Result<Vec<T>, CodecError> {
-    (0..expect_items(r, 1..=usize::MAX)?).map(|_| read(r)).collect()
+    (0..expect_items(r, usize::from(!fault::is("cond-empty-lists"))..=usize::MAX)?).map(|_| read(r)).collect()
 }
 
 fn encoded_list<T>(items: &[T], write: impl Fn(&T, &mut Writer)) -> Vec<u8> {

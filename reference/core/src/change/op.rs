@@ -3,6 +3,7 @@
 use super::{expect_items, in_order, read_name, read_pair, read_stamp, write_pair};
 use crate::clock::Reading;
 use crate::codec::{CodecError, Fault, Reader, Writer};
+use crate::fault;
 use crate::limits::{FIELD_NAME_BYTES_MAX, INT_MAX, KEY_BYTES_MAX};
 use crate::rules::multi::Dot;
 use crate::rules::{Join, LWW, Shape, join_of, set, shape};
@@ -179,7 +180,9 @@ pub(super) fn read_op(r: &mut Reader, form: &Form) -> Result<(Op, usize), CodecE
         Form::Literal if rule != LWW => read_lenient(r, rule)?,
         Form::Pushed { rules, .. } if rule != LWW && (!rules || shape(rule).is_none()) => read_other(r)?,
         // CLOCK-8, RULES-4
-        _ if after.is_some() && rule != LWW => return Err(CodecError { at, fault: Fault::Schema("a column without `after`") }),
+        _ if after.is_some() && rule != LWW && !fault::is("rules-after-on-any-column") => {
+            return Err(CodecError { at, fault: Fault::Schema("a column without `after`") });
+        }
         _ => read_payload(r, rule, form)?,
     };
     Ok((Op { field, rule, after, payload }, value_bytes))
@@ -239,7 +242,7 @@ fn read_payload(r: &mut Reader, rule: u64, form: &Form) -> Result<(Payload, usiz
 fn read_amount(r: &mut Reader, zero: bool) -> Result<i64, CodecError> {
     let at = r.position();
     let amount = r.int()?;
-    if !(-INT_MAX..=INT_MAX).contains(&amount) || amount == 0 && !zero {
+    if !(-INT_MAX..=INT_MAX).contains(&amount) || amount == 0 && !zero && !fault::is("rules-amounts-of-0") {
         return Err(CodecError { at, fault: Fault::Schema("an amount other than 0") });
     }
     Ok(amount)
@@ -258,10 +261,13 @@ fn read_entries(r: &mut Reader, shape: Shape, form: &Form) -> Result<(Payload, u
             return Err(CodecError { at, fault: Fault::Schema("a key of its kind within its limit") });
         }
         let encoded = key.encoded();
-        in_order(at, before.as_ref(), &encoded)?;
+        if !fault::is("rules-elements-in-any-order") {
+            in_order(at, before.as_ref(), &encoded)?;
+        }
         before = Some(encoded);
         let start = r.position();
         let value = match shape {
+            Shape::Elements if fault::is("rules-ops-of-any-shape") => Some(r.value(0)?),
             Shape::Elements => r.bool()?.then_some(set::PRESENT),
             _ if r.is_undefined() => r.undefined().map(|()| None)?,
             _ => Some(r.value(0)?),

@@ -2,6 +2,7 @@
 
 use super::{Client, Event, State, outbox};
 use crate::clock::Now;
+use crate::fault;
 use crate::limits;
 use crate::message::Message;
 use crate::registry::Profiles;
@@ -30,7 +31,7 @@ impl Default for Access {
 impl Access {
     /// Whether changes may be pushed. (ACCESS-12)
     pub fn may_write(&self) -> bool {
-        self.rights >= WRITE
+        self.rights >= WRITE || fault::is("access-client-pushes-all-the-same")
     }
 
     /// When a new token is to be asked for.
@@ -64,7 +65,7 @@ impl Client {
     /// Sends a token that the connection does not have yet. (ACCESS-15)
     pub(super) fn renew(&mut self, now: Now) {
         let welcomed = matches!(self.state, State::AwaitOpened { .. } | State::Streaming(_));
-        if !welcomed || !self.access.changed || !self.agreed.has(Profiles::ACCESS) {
+        if !welcomed || fault::is("access-token-waits-for-hello") || !self.access.changed || !self.agreed.has(Profiles::ACCESS) {
             return;
         }
         if let Some(token) = self.config.token.clone() {
@@ -85,7 +86,7 @@ impl Client {
 
     /// Asks for a new token when its time has come. (ACCESS-16)
     pub(super) fn want_token(&mut self, now: Now) {
-        if self.access.refresh_ms.take_if(|due| *due <= now.mono_ms).is_some() {
+        if self.access.refresh_ms.take_if(|due| *due <= now.mono_ms).is_some() && !fault::is("access-token-not-asked-for") {
             self.event(Event::TokenWanted);
         }
     }
@@ -97,7 +98,7 @@ impl Client {
     /// Where the store fails.
     pub fn wipe(&mut self, store: &mut dyn Store, force: bool) -> Result<Wiped, StoreError> {
         let unsent = self.outbox.pending_count();
-        if unsent > 0 && !force {
+        if unsent > 0 && !force && !fault::is("access-wipe-loses-what-is-unsent") {
             return Ok(Wiped::Refused { unsent });
         }
         outbox::wipe(store)?;

@@ -5,6 +5,7 @@ use super::write::refuse;
 use super::{Client, Event, State, Write, WriteError};
 use crate::change::{Change, Condition, Origin, RecordName, Row};
 use crate::clock::Now;
+use crate::fault;
 use crate::limits;
 use crate::message::ErrorMessage;
 use crate::registry::{Class, Code, Profiles};
@@ -26,7 +27,11 @@ impl Client {
     /// # Errors
     /// As `write`, and where the server it is connected to does not know conditions.
     pub fn write_if(&mut self, now: Now, store: &mut dyn Store, writes: &[Write], guards: &[Guard]) -> Result<u64, WriteError> {
-        if !guards.is_empty() && matches!(self.state, State::Streaming(_)) && !self.agreed.has(Profiles::CONDITIONS) {
+        if !guards.is_empty()
+            && !fault::is("cond-written-where-unknown")
+            && matches!(self.state, State::Streaming(_))
+            && !self.agreed.has(Profiles::CONDITIONS)
+        {
             return refuse("a change with conditions".into(), "what the server knows; it does not offer the profile conditions");
         }
         let mut conditions = Vec::new();
@@ -38,7 +43,7 @@ impl Client {
 
     fn condition(&self, store: &dyn Store, guard: &Guard) -> Result<Condition, StoreError> {
         let (Guard::Record(record) | Guard::Field(record, _)) = guard;
-        let state = self.overlaid(store, record)?;
+        let state = if fault::is("cond-on-base") { self.base.record(store, record)? } else { self.overlaid(store, record)? };
         let record = record.clone();
         Ok(match guard {
             Guard::Record(_) => Condition::Life { record, life: state.life },
@@ -135,7 +140,7 @@ impl Client {
 
     /// Sets aside what the server does not know. (COND-5)
     pub(super) fn set_aside_what_is_not_agreed(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        if self.agreed.has(Profiles::CONDITIONS) {
+        if self.agreed.has(Profiles::CONDITIONS) || fault::is("cond-kept-where-unknown") {
             return Ok(());
         }
         let conditional = self.outbox.unsettled().filter(|change| !change.conditions().is_empty());

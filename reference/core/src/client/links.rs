@@ -7,6 +7,7 @@ pub(super) use exchange::Waiting;
 
 use super::{Client, Event, Output, State};
 use crate::clock::Now;
+use crate::fault;
 use crate::limits;
 use crate::message::{ErrorMessage, Message, decode_frame, encode_frame};
 use crate::peer::LinkId;
@@ -40,7 +41,9 @@ impl Client {
     /// Bytes flow between this client and another.
     pub(super) fn linked(&mut self, now: Now, id: LinkId, dials: bool) {
         // PEER-21, PEER-23
-        if self.links.len() >= limits::LINKS_MAX || self.subscription.is_partial() {
+        if self.links.len() >= limits::LINKS_MAX && !fault::is("peer-links-without-bound")
+            || self.subscription.is_partial() && !fault::is("peer-links-a-part")
+        {
             self.outputs.push_back(Output::Unlink(id));
             return;
         }
@@ -60,6 +63,9 @@ impl Client {
             }
         };
         for message in frame.messages {
+            if let (Message::Welcome(welcome), true) = (&message, fault::is("peer-clock-of-a-link")) {
+                self.clock.correct(now, now, welcome.time_ms);
+            }
             let own = self.own();
             let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
             match link.take(now, &own, frame.channel, message) {
@@ -81,6 +87,7 @@ impl Client {
             Step::Report(report) => self.take_report(now, store, id, report)?,
             Step::Push(push) => self.take_push(now, store, id, push)?,
             // PEER-14
+            Step::Replaced if fault::is("peer-keeps-a-replaced-id") => {}
             Step::Replaced => self.part_ways(now, store)?,
             Step::Ended(error) => {
                 self.unlink(id);

@@ -28,6 +28,7 @@ mod staging;
 mod subscription;
 mod write;
 
+use crate::fault;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::clock::{Clock, Now, Replica};
@@ -426,6 +427,9 @@ impl Client {
             self.take_fresh_id(store, None)?;
             self.open(now, store)?;
             return Ok(());
+        }
+        if fault::is("access-shut-out-loses-base") {
+            self.base.clear(store)?;
         }
         self.doubt(store, error)?;
         self.refused(now, error);

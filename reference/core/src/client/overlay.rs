@@ -3,6 +3,7 @@
 use super::Client;
 use crate::change::{Change, RecordName};
 use crate::clock::Replica;
+use crate::fault;
 use crate::hash::Link;
 use crate::space::{Minted, RecordState};
 use crate::store::{Store, StoreError};
@@ -18,7 +19,7 @@ impl Client {
         let based = self.held.settled(store, own)?.seq;
         let unsettled = self.outbox.touching(record).filter(|pending| pending.change.seq > based);
         let mut changes: Vec<Unsettled> = unsettled.map(|pending| (own, pending.link, &pending.change)).collect();
-        changes.extend(self.held.touching(record));
+        changes.extend(self.held.touching(record).filter(|_| !fault::is("peer-view-of-own-changes")));
         for (author, _, change) in changes.iter().filter(|change| !is_copy(&changes, change)) {
             for row in change.rows.iter().filter(|row| row.record == *record) {
                 state.apply(&Minted::unconfirmed(*author, change), row);
@@ -30,7 +31,7 @@ impl Client {
 
 /// Whether the change repeats another of these under a new name. (PEER-15)
 fn is_copy(all: &[Unsettled], (author, _, change): &Unsettled) -> bool {
-    let Some(origin) = &change.origin else { return false };
+    let Some(origin) = change.origin.as_ref().filter(|_| !fault::is("peer-copies-show")) else { return false };
     all.iter().any(|(other, link, first)| {
         let named = *other == origin.replica && first.seq == origin.seq && *link == origin.link;
         let twin = first.origin.as_ref() == Some(origin) && (*other, first.seq) < (*author, change.seq);

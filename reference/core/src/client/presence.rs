@@ -1,5 +1,6 @@
 //! What the application tells others while it is there, and what it is told. Spec 18.
 
+use crate::fault;
 use std::collections::BTreeMap;
 
 use super::{Client, Event, Refusal, State};
@@ -54,7 +55,7 @@ impl Client {
     /// Sends what is set, on a channel that has just opened. (PRES-4)
     pub(super) fn begin_presence(&mut self, now: Now) {
         self.present.due_ms = None;
-        if self.present.own.is_some() {
+        if self.present.own.is_some() && !fault::is("pres-not-on-a-new-channel") {
             self.send_presence(now);
         }
     }
@@ -78,7 +79,8 @@ impl Client {
         }
         let base_ms = session.base_ms;
         self.present.counter += 1;
-        self.present.due_ms = self.present.own.as_ref().map(|(_, ttl_ms)| now.mono_ms + (ttl_ms / 2).max(1));
+        let renewed = self.present.own.as_ref().filter(|_| !fault::is("pres-not-renewed"));
+        self.present.due_ms = renewed.map(|(_, ttl_ms)| now.mono_ms + (ttl_ms / 2).max(1));
         let (payload, ttl_ms) = self.present.own.clone().map_or((None, 0), |(payload, ttl_ms)| (Some(payload), ttl_ms));
         let presence = Presence { replica: self.outbox.identity.replica, counter: self.present.counter, ttl_ms, payload };
         self.send(now, self.channel, &[Message::Presence(presence)], base_ms);
@@ -89,6 +91,7 @@ impl Client {
         let Presence { replica, payload, .. } = presence;
         let others = &mut self.present.others;
         let changed = match payload {
+            Some(_) if fault::is("pres-client-keeps-the-first") && others.contains_key(&replica) => false,
             Some(payload) if others.len() < limits::PRESENCE_AUTHORS_MAX || others.contains_key(&replica) => {
                 others.insert(replica, payload.clone()) != Some(payload)
             }
@@ -104,6 +107,9 @@ impl Client {
     /// The channel ended: nobody is known to be there. (PRES-12)
     pub(super) fn forget_presence(&mut self) {
         self.present.due_ms = None;
+        if fault::is("pres-client-remembers") {
+            return;
+        }
         let gone: Vec<Replica> = std::mem::take(&mut self.present.others).into_keys().collect();
         if !gone.is_empty() {
             self.event(Event::Presence(gone));

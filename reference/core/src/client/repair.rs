@@ -1,5 +1,6 @@
 //! What a mark tells: a base that differs is compared by ranges, and only what differs is replaced. Spec 8 and 20.
 
+use crate::fault;
 use std::collections::BTreeMap;
 
 use super::{Client, Event};
@@ -8,7 +9,7 @@ use crate::clock::{Now, Reading, Stamp};
 use crate::limits;
 use crate::message::{AddressRange, Mark, Message, Ranges, States, cells_of};
 use crate::ranges::{self, Cells};
-use crate::registry::Profiles;
+use crate::registry::{Code, Profiles};
 use crate::rules::State;
 use crate::rules::lww::Lww;
 use crate::space::{Cell, CellName, Covers, Space};
@@ -56,7 +57,7 @@ impl Client {
             self.outbox.forget_backed_up(store, position)?;
         }
         // SUB-10
-        if mark.position > cursor.position {
+        if mark.position > cursor.position && !fault::is("sub-cursor-stays-at-marks") {
             self.move_cursor(store, mark.position)?;
         }
         self.attempts = 0;
@@ -122,7 +123,7 @@ impl Client {
     /// (REPAIR-3, REPAIR-8)
     pub(super) fn begin_repair(&mut self, now: Now, store: &dyn Store) -> Result<bool, StoreError> {
         let of_late = self.repaired_ms.is_some_and(|at| now.mono_ms < at + limits::RESET_INTERVAL_MS);
-        if of_late || !self.agreed.has(Profiles::REPAIR) {
+        if of_late || !self.agreed.has(Profiles::REPAIR) || fault::is("repair-not-begun") {
             return Ok(false);
         }
         self.repaired_ms = Some(now.mono_ms);
@@ -164,6 +165,9 @@ impl Client {
             self.mismatched = false;
             return Ok(true);
         }
+        if fault::is("repair-ends-all-well") {
+            return Ok(true);
+        }
         self.differs(now, store)
     }
 
@@ -200,9 +204,12 @@ impl Client {
         if !quiet || self.staging.is_some() || !here {
             return Ok(false);
         }
+        for seq in self.outbox.offered().into_iter().filter(|_| fault::is("repair-sets-the-overlay-aside")) {
+            self.outbox.set_aside(store, seq, Code::STALE)?;
+        }
         let lives = states.items.iter().cloned().flat_map(cells_of).map(|(record, life, _)| (record, life));
         let given: BTreeMap<RecordName, u64> = lives.collect();
-        for (lower, upper) in &states.replaced {
+        for (lower, upper) in states.replaced.iter().filter(|_| !fault::is("repair-keeps-what-is-gone")) {
             self.base.remove_range(store, (lower, upper), &given)?;
         }
         for item in states.items {

@@ -1,5 +1,6 @@
 //! The client on an opened space: identity check, push, catch-up, live changes, marks. Spec 6 to 8.
 
+use crate::fault;
 use std::collections::VecDeque;
 
 use super::outbox::{self, Pending};
@@ -96,7 +97,7 @@ impl Client {
     /// Opens the space on the next channel number; not where only a part is wanted and the server does not offer that.
     pub(super) fn open(&mut self, now: Now, store: &mut dyn Store) -> Result<(), StoreError> {
         let agreed = self.agreed.has(Profiles::SUBSCRIBE);
-        if !agreed && self.subscription.is_partial() {
+        if !agreed && self.subscription.is_partial() && !fault::is("sub-opens-without-the-profile") {
             // SUB-17
             self.stop();
             self.event(Event::Refused { code: Code::UNSUPPORTED, text: "the server does not offer subscriptions".into() });
@@ -235,7 +236,8 @@ impl Client {
         let peers = self.peers();
         let State::Streaming(session) = &mut self.state else { return };
         // ACCESS-12, HORIZON-12
-        if session.forked || session.behind_horizon || !may_write {
+        let waits = fault::is("sub-pushes-nothing") && self.subscription.is_partial();
+        if session.forked || session.behind_horizon || !may_write || waits {
             return;
         }
         let held = if peers { self.held.after(session.relayed).next() } else { None };
@@ -286,6 +288,7 @@ impl Client {
             Message::Reject(reject) => self.on_reject(now, store, &reject)?,
             Message::States(states) => self.on_states(now, store, states)?,
             Message::Mark(mark) => self.on_mark(now, store, &mark)?,
+            Message::Signal(_) if fault::is("signal-swallowed") => true,
             Message::Signal(signal) => {
                 self.event(Event::Signal { from: signal.replica, payload: signal.payload });
                 true
@@ -428,6 +431,9 @@ impl Client {
         if self.replaced(now, store, &change, (code, detail))? {
             return Ok(());
         }
+        if fault::is("cond-rejected-in-silence") && code == Code::CONDITION {
+            return Ok(());
+        }
         outbox::keep_rejection(store, replica, code, &change)?;
         self.event(Event::Rejected { seq: change.seq, code });
         Ok(())
@@ -520,7 +526,7 @@ impl Client {
             }
             let life = self.base.life(store, &record)?.life;
             // HORIZON-10; SYNC-14: cells of other lives are dropped.
-            if row_life != life {
+            if row_life != life && !(fault::is("horizon-client-keeps-greater-lives") && life > row_life) {
                 self.base.set_life(store, &record, row_life, position)?;
             }
             for (name, state) in cells {

@@ -2,6 +2,7 @@
 //!
 //! Key: `u` the collections wanted and those known, each an array or null for all.
 
+use crate::fault;
 use std::collections::BTreeSet;
 
 use super::{Client, Event, State, WriteError};
@@ -62,7 +63,10 @@ impl Subscription {
 
     /// The change without the rows of other collections. (SUB-9)
     pub fn part_of(&self, mut change: Change) -> Change {
-        change.rows.retain(|row| self.covers(&row.record.collection));
+        change.rows.retain(|row| self.covers(&row.record.collection) || fault::is("sub-applies-all-rows"));
+        if fault::is("cond-changes-are-left") && !change.conditions().is_empty() {
+            change.rows.clear();
+        }
         change
     }
 
@@ -99,6 +103,7 @@ impl Client {
         let left = self.leave(store, held.as_ref(), wanted.as_ref())?;
         let known = match (held, &wanted) {
             (None, _) => None,
+            _ if fault::is("sub-knows-at-once") => None,
             (held, None) => held,
             (Some(held), Some(wanted)) if wanted.is_subset(&held) => None,
             (Some(held), Some(wanted)) => Some(held.intersection(wanted).cloned().collect()),
@@ -107,14 +112,14 @@ impl Client {
         self.subscription.save(store)?;
         self.drop_staging(store)?;
         self.verified = None;
-        if !left.is_empty() {
+        if !left.is_empty() && !fault::is("sub-leaves-in-silence") {
             self.event(Event::Left(left));
         }
         // PEER-23
         if self.subscription.is_partial() {
             self.unlink_all();
         }
-        if matches!(self.state, State::AwaitOpened { .. } | State::Streaming(_)) {
+        if matches!(self.state, State::AwaitOpened { .. } | State::Streaming(_)) && !fault::is("sub-changes-at-the-next-connection") {
             self.send(now, self.channel, &[Message::Shut], 0);
             self.open(now, store)?;
         }
@@ -140,7 +145,7 @@ impl Client {
             None => self.base.collections(store)?,
         };
         left.retain(|name| wanted.is_some_and(|wanted| !wanted.contains(name)));
-        for name in &left {
+        for name in left.iter().filter(|_| !fault::is("sub-keeps-what-left")) {
             self.base.clear_collection(store, name)?;
         }
         Ok(left)

@@ -4,6 +4,7 @@ use super::read::Fields;
 use crate::change::read_fixed;
 use crate::clock::Replica;
 use crate::codec::{CodecError, Fault, Writer};
+use crate::fault;
 use crate::limits::{PRESENCE_BYTES_MAX, PRESENCE_TTL_MAX_MS, SIGNAL_BYTES_MAX};
 
 /// What is never stored: where a cursor stands, who is there.
@@ -83,7 +84,10 @@ impl Presence {
         let payload = if fields.r.is_null() { fields.r.null().map(|()| None) } else { fields.r.bytes().map(|bytes| Some(bytes.to_vec())) }?;
         // PRES-2
         let fits = match &payload {
-            Some(payload) => payload.len() <= PRESENCE_BYTES_MAX && (1..=PRESENCE_TTL_MAX_MS).contains(&ttl_ms),
+            Some(payload) => {
+                (payload.len() <= PRESENCE_BYTES_MAX || fault::is("pres-of-any-length"))
+                    && ((1..=PRESENCE_TTL_MAX_MS).contains(&ttl_ms) || fault::is("pres-for-any-time"))
+            }
             None => ttl_ms == 0,
         };
         if fits {
@@ -105,7 +109,7 @@ impl Signal {
         let replica = fields.replica()?;
         let at = fields.r.position();
         let payload = fields.r.bytes()?;
-        if payload.len() > SIGNAL_BYTES_MAX {
+        if payload.len() > SIGNAL_BYTES_MAX && !fault::is("signal-of-any-length") {
             return Err(CodecError { at, fault: Fault::Schema("a signal within its limit") });
         }
         Ok(Self { replica, payload: payload.to_vec() })

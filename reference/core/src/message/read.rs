@@ -7,6 +7,7 @@ use super::{
 use crate::change::{Change, Cursor, Form, Pushed, Row, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Major, Reader};
+use crate::fault;
 use crate::hash::Link;
 use crate::limits::{
     COLLECTION_NAME_BYTES_MAX, ERROR_TEXT_BYTES_MAX, INT_MAX, SPACE_NAME_BYTES_MAX, SUBSCRIPTION_COLLECTIONS_MAX, TOKEN_BYTES_MAX,
@@ -383,6 +384,7 @@ impl Fields<'_, '_> {
             (None, _) => None,
             (Some(replica), Some(before)) => Some(Relayed { replica, before }),
             // PEER-9
+            (Some(replica), None) if fault::is("peer-relays-without-a-link") => Some(Relayed { replica, before: Link([0; 16]) }),
             (Some(_), None) => return Err(CodecError { at, fault: Fault::Schema("the author's link before its changes") }.into()),
         };
         Ok(Message::Push(Push { author, items }))
@@ -503,7 +505,11 @@ fn read_collections(r: &mut Reader, least: usize) -> Result<Vec<String>, CodecEr
         names.push(read_name(r, COLLECTION_NAME_BYTES_MAX)?);
     }
     let ascending = names.windows(2).all(|pair| pair[0].as_bytes() < pair[1].as_bytes());
-    if ascending { Ok(names) } else { Err(CodecError { at, fault: Fault::Schema("collections in ascending order, each once") }) }
+    if ascending || fault::is("sub-names-in-any-order") {
+        Ok(names)
+    } else {
+        Err(CodecError { at, fault: Fault::Schema("collections in ascending order, each once") })
+    }
 }
 
 /// Ranges of addresses, at least one.

@@ -3,6 +3,7 @@
 //! Keys: `ya` author the last settled change; `yh` author seq a held change; `yw` whether the settled ones are all known,
 //! the position of the last reset, and the cursors of earlier histories that base went on from.
 
+use crate::fault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -198,12 +199,13 @@ impl Held {
         if seq <= self.settled(store, author)?.seq {
             return Ok(Taken::Known);
         }
-        let Some(before) = self.link_at(store, author, seq - 1)? else { return Ok(Taken::Left) };
+        let any = fault::is("peer-holds-what-does-not-go-on").then(|| start_link(&self.space, author));
+        let Some(before) = self.link_at(store, author, seq - 1)?.or(any) else { return Ok(Taken::Left) };
         let link = before.next(hash(&item));
         let replaced = self.change(author, seq).is_some();
         let mut changed = match self.change(author, seq) {
             Some(held) if held.link == link => return Ok(Taken::Known),
-            Some(held) if held.link.0 < link.0 => return Ok(Taken::Lost),
+            Some(held) if held.link.0 < link.0 || fault::is("peer-the-greater-chain-stays") => return Ok(Taken::Lost),
             Some(_) => self.drop_from(store, author, seq)?,
             None => Vec::new(),
         };
@@ -233,7 +235,7 @@ impl Held {
         }
         let gone: Vec<u64> = self.chains[&author].range(..=settled.seq).map(|(seq, _)| *seq).collect();
         let mut changed = Vec::new();
-        for seq in gone {
+        for seq in gone.into_iter().filter(|_| !fault::is("peer-holds-what-is-settled")) {
             changed.extend(self.release(store, author, seq)?);
         }
         Ok(changed)

@@ -11,6 +11,7 @@ pub mod set;
 
 use crate::clock::Replica;
 use crate::codec::{CodecError, Reader, Writer};
+use crate::fault;
 use crate::value::Value;
 use lww::Lww;
 use multi::Dot;
@@ -73,6 +74,7 @@ pub fn join_of(rule: u64) -> Option<Join> {
         2 => Some(Join::Least),
         3 => Some(Join::GreaterSeq),
         4 => Some(Join::RemovedWins),
+        _ if fault::is("rules-join-5-as-a-value") => Some(Join::Greatest),
         _ => None,
     }
 }
@@ -108,7 +110,8 @@ pub fn shape(rule: u64) -> Option<Shape> {
         MAP => return Some(Shape::Entries),
         _ => {}
     }
-    join_of(rule).map(|join| match join {
+    let known = !fault::is("rules-unknown-are-unsupported") || RULES.iter().any(|(code, _)| *code == rule);
+    join_of(rule).filter(|_| known).map(|join| match join {
         Join::GreaterStamp => Shape::Keyed,
         Join::Greatest | Join::Least => Shape::Offer,
         Join::GreaterSeq => Shape::Sequenced,
@@ -192,7 +195,9 @@ impl State {
     pub fn join(self, other: Self, rule: u64) -> Self {
         match (self, other) {
             (Self::Stamped(ours), Self::Stamped(theirs)) => Self::Stamped(ours.join(theirs)),
-            (Self::Extreme(ours), Self::Extreme(theirs)) if join_of(rule) == Some(Join::Least) => Self::Extreme(min::join(ours, theirs)),
+            (Self::Extreme(ours), Self::Extreme(theirs)) if join_of(rule) == Some(Join::Least) && !fault::is("rules-one-join-for-all") => {
+                Self::Extreme(min::join(ours, theirs))
+            }
             (Self::Extreme(ours), Self::Extreme(theirs)) => Self::Extreme(max::join(ours, theirs)),
             (Self::Sequenced { seq, value }, Self::Sequenced { seq: theirs_seq, value: theirs }) => {
                 let (seq, value) = counter::join((seq, value), (theirs_seq, theirs));

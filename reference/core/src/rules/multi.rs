@@ -2,6 +2,7 @@
 
 use crate::clock::Replica;
 use crate::codec::{CodecError, Fault, Reader, Writer};
+use crate::fault;
 use crate::value::Value;
 
 /// The name of an added value: the change that added it first, and the place among those it added.
@@ -46,6 +47,9 @@ pub(super) fn read_replica(r: &mut Reader) -> Result<Replica, CodecError> {
 
 /// The join of two cells of one dot: removed wins; of two values the greater encoding. (RULES-15)
 pub fn join(a: Option<Value>, b: Option<Value>) -> Option<Value> {
+    if fault::is("rules-removed-comes-back") {
+        return a.or(b);
+    }
     let (a, b) = (a?, b?);
     Some(if a.encoded() < b.encoded() { b } else { a })
 }

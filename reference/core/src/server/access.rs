@@ -1,5 +1,6 @@
 //! Who may do what: tokens, rights, their end. Spec 14.
 
+use crate::fault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -191,7 +192,7 @@ impl Granted {
 
     /// Whether the token's time is over. (ACCESS-3)
     pub fn has_ended(&self, now: Now) -> bool {
-        self.ends_ms.is_some_and(|end| end <= now.mono_ms)
+        self.ends_ms.is_some_and(|end| end <= now.mono_ms) && !fault::is("access-token-without-an-end")
     }
 }
 
@@ -228,7 +229,10 @@ impl Server {
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         let Phase::Open { granted, .. } = &mut conn.phase else { return Ok(()) };
         match grant {
-            Some(grant) if grant.subject == granted.grant.subject => {
+            Some(grant) if grant.subject == granted.grant.subject || fault::is("access-auth-of-anyone") => {
+                if fault::is("access-auth-changes-nothing") {
+                    return Ok(());
+                }
                 *granted = Granted::new(grant, Some(token), now);
                 self.regrant(id);
                 self.set_alarm(now, id);
@@ -257,6 +261,7 @@ impl Server {
                     self.regrant(id);
                     self.set_alarm(now, id);
                 }
+                _ if fault::is("access-revoked-tokens-go-on") => {}
                 _ => self.fail(id, Code::UNAUTHORIZED, None, "the token grants nothing any more"),
             }
         }
@@ -270,9 +275,13 @@ impl Server {
         for (number, channel) in &conn.channels {
             let Some(space) = self.spaces.get(&channel.space) else { continue };
             let right = granted.grant.rights.of(space.log.name());
-            if right == Right::None || self.config.access.revoked.replicas.contains(&channel.replica) {
+            let revoked = self.config.access.revoked.replicas.contains(&channel.replica) && !fault::is("access-revoked-replicas-stay");
+            if right == Right::None && fault::is("access-former-readers-stay") {
+                continue;
+            }
+            if right == Right::None || revoked {
                 ended.push((*number, Code::FORBIDDEN, "the right to this space was taken back"));
-            } else if right != channel.right {
+            } else if right != channel.right && !fault::is("access-rights-change-in-silence") {
                 ended.push((*number, Code::RIGHTS_CHANGED, "the right to write came or went; open again"));
             }
         }

@@ -8,6 +8,7 @@ use super::{ConnId, Failure, Grant, Phase, Right, Server, refuse, unexpected};
 use crate::change::Cursor;
 use crate::clock::{History, Now};
 use crate::credit::Credit;
+use crate::fault;
 use crate::limits;
 use crate::message::{Ack, Message, Open, Opened, Push};
 use crate::registry::{Code, DURABILITY_STORED, Profiles, Reset};
@@ -42,11 +43,11 @@ impl Server {
             return refuse(channel, Code::FORBIDDEN, None, "the token does not open this space");
         }
         // ACCESS-7
-        if self.config.access.revoked.replicas.contains(&open.replica) {
+        if self.config.access.revoked.replicas.contains(&open.replica) && !fault::is("access-revoked-replicas-open") {
             return refuse(channel, Code::FORBIDDEN, None, "the replica was revoked");
         }
         // ACCESS-9
-        let creates = grant.creates && right == Right::Write;
+        let creates = grant.creates && right == Right::Write || fault::is("access-anyone-makes-spaces");
         let Some(number) = self.host(now, store, &open.space, creates)? else {
             return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
         };
@@ -75,7 +76,7 @@ impl Server {
             _ => (0, None),
         };
         let scope = Scope::of(&open, cursor);
-        let joins = scope.joins();
+        let joins = scope.joins() && !fault::is("sub-joins-without-states");
         // SYNC-28, SUB-6
         let start = staged.unwrap_or(if joins { 0 } else { cursor });
         let opened = Opened {
@@ -85,7 +86,7 @@ impl Server {
             link: settled.link,
             base_ms: space.history.base_ms,
             reset,
-            rights: agreed.has(Profiles::ACCESS).then(|| right.code()),
+            rights: agreed.has(Profiles::ACCESS).then(|| right.code()).filter(|_| !fault::is("access-opened-without-the-right")),
         };
         // SYNC-25: outcomes travel in states only.
         let resumed = reset == Reset::NONE && open.cursor.as_ref().is_some_and(|cursor| cursor.staged.is_some());
@@ -108,7 +109,7 @@ impl Server {
                 sent: start,
                 settled: told,
                 catching,
-                peer: agreed.has(Profiles::PEER),
+                peer: agreed.has(Profiles::PEER) && !fault::is("peer-states-without-what-is-settled"),
                 marked: None,
                 signals: Default::default(),
                 presence,
@@ -149,7 +150,12 @@ impl Server {
         }
         let number = match log::find_space(store, name)? {
             Some(number) => number,
-            None if creates && self.config.create_spaces && !log::is_deleted(store, name)? => log::create_space(store, name)?,
+            None if creates
+                && self.config.create_spaces
+                && (!log::is_deleted(store, name)? || fault::is("access-deleted-spaces-come-back")) =>
+            {
+                log::create_space(store, name)?
+            }
             None => return Ok(None),
         };
         let log = Log::new(name, number);
@@ -216,7 +222,7 @@ impl Server {
         }
         let channel = &self.conns[&id].channels[&number];
         // ACCESS-1
-        if channel.right < Right::Write {
+        if channel.right < Right::Write && !fault::is("access-readers-push") {
             return refuse(number, Code::FORBIDDEN, None, "the token does not allow writing in this space");
         }
         let (replica, sent, space_number) = (channel.replica, channel.sent, channel.space);
@@ -260,7 +266,7 @@ fn reset_reason(histories: &[HistoryStart], (head, horizon): (u64, u64), cursor:
     match cursor.staged.unwrap_or(cursor.position) {
         position if position > last => Reset::FUTURE,
         // HORIZON-7
-        _ if cursor.staged.unwrap_or(cursor.position) < horizon => Reset::HORIZON,
+        position if position < horizon && !fault::is("horizon-resumes-below") => Reset::HORIZON,
         _ => Reset::NONE,
     }
 }

@@ -8,6 +8,7 @@ use super::{ConnId, RETRY_MS, Server};
 use crate::change::{Change, RecordName};
 use crate::clock::{Now, Replica};
 use crate::codec::{CodecError, Reader, Writer};
+use crate::fault;
 use crate::limits::{CLOCK_ADMIT_MS, HORIZON_POSITIONS_MIN, HORIZON_STEP_CELLS, HORIZON_WAIT_MS, RETENTION_MS};
 use crate::registry::Code;
 use crate::rules::State;
@@ -57,12 +58,15 @@ pub(super) struct Horizon {
 impl Horizon {
     /// Whether a change with this reading may have been written without knowing what was forgotten. (HORIZON-8)
     pub fn may_be_stale(self, change: &Change) -> bool {
-        self.position > 0 && change.reading.ms() <= self.ms.saturating_add(CLOCK_ADMIT_MS)
+        self.position > 0
+            && !fault::is("horizon-takes-stale-changes")
+            && (change.reading.ms() <= self.ms.saturating_add(CLOCK_ADMIT_MS) || fault::is("horizon-takes-new-changes-for-stale"))
     }
 
     /// Whether a gone cell of a space whose horizon comes to lie here may be forgotten. (HORIZON-4)
     fn covers(self, state: Option<&State>) -> bool {
         match state {
+            Some(State::Stamped(_)) if fault::is("horizon-drops-cells-ahead") => true,
             Some(State::Stamped(cell)) => cell.stamp.reading.ms() <= self.ms.saturating_add(CLOCK_ADMIT_MS),
             _ => true,
         }
@@ -132,8 +136,9 @@ impl Log {
         let horizon = self.horizon(store)?;
         let Some((sampled, ms)) = self.sample_after(store, horizon.position)? else { return Ok(None) };
         let head = self.head(store)?;
-        let target = sampled.min(upto).min(head.saturating_sub(retention.positions));
-        let old = ms.saturating_add(retention.ms) <= now_ms;
+        let target =
+            sampled.min(upto).min(head.saturating_sub(if fault::is("horizon-among-the-last-positions") { 0 } else { retention.positions }));
+        let old = ms.saturating_add(retention.ms) <= now_ms || fault::is("horizon-too-soon");
         if !old || target <= horizon.position {
             return Ok(None);
         }
@@ -145,7 +150,9 @@ impl Log {
         }
         let greatest_life = horizon.greatest_life.max(forgotten.greatest_life);
         let next = Horizon { position: forgotten.reached, greatest_life, ..next };
-        self.put_horizon(store, next)?;
+        if !fault::is("horizon-not-written") {
+            self.put_horizon(store, next)?;
+        }
         Ok(Some(next))
     }
 
@@ -202,7 +209,7 @@ impl Server {
         let upto = behind.iter().map(|(_, sent)| *sent).min().unwrap_or(u64::MAX);
         let Some(horizon) = log.forget(store, now.wall_ms, retention, upto)? else { return Ok(false) };
         self.touch(number);
-        for (id, _) in self.behind(number, horizon.position, |_| true) {
+        for (id, _) in self.behind(number, horizon.position, |_| !fault::is("horizon-leaves-readers-behind")) {
             self.batch_conns.insert(id);
             self.fail(id, Code::BUSY, Some(RETRY_MS), "what was still to be sent is forgotten; open again");
         }

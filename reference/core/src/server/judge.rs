@@ -4,6 +4,7 @@ use super::log::{Entry, Log, Verdict};
 use super::quota::{Quota, only_deletes};
 use crate::change::{CONDITIONS_KEY, Change, NEEDS_KEY, Origin, Payload, Pushed};
 use crate::clock::Replica;
+use crate::fault;
 use crate::hash::Link;
 use crate::limits;
 use crate::registry::{Code, Profiles};
@@ -100,7 +101,7 @@ fn verdict(
         return reject(Code::LIMIT, Some(bound as u64));
     }
     // SUB-18
-    if log.cells().has_too_many_collections(store, change, limits::SPACE_COLLECTIONS_MAX)? {
+    if log.cells().has_too_many_collections(store, change, limits::SPACE_COLLECTIONS_MAX)? && !fault::is("sub-collections-without-bound") {
         return reject(Code::LIMIT, Some(limits::SPACE_COLLECTIONS_MAX as u64));
     }
     // CLOCK-10
@@ -123,7 +124,8 @@ fn verdict(
         return reject(Code::STALE, None);
     }
     // MERGE-5, HORIZON-9
-    if log.cells().raises_too_far(store, change, horizon.greatest_life)? {
+    let forgotten = if fault::is("horizon-lives-from-0") { 0 } else { horizon.greatest_life };
+    if log.cells().raises_too_far(store, change, forgotten)? {
         return reject(Code::DEPENDENCY, None);
     }
     // RULES-10
@@ -132,7 +134,7 @@ fn verdict(
     }
     // COND-2
     for condition in change.conditions() {
-        if !log.cells().holds(store, &condition)? {
+        if !log.cells().holds(store, &condition)? && !fault::is("cond-unjudged") {
             return reject(Code::CONDITION, None);
         }
     }

@@ -24,6 +24,7 @@ mod signal;
 mod stream;
 mod timers;
 
+use crate::fault;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -544,7 +545,7 @@ impl Server {
         // SESS-4
         let agreed = Profiles::from_codes(&hello.profiles).common(self.config.profiles);
         conn.phase = Phase::Open { granted: Granted::new(grant, hello.token, now), profiles: agreed };
-        let advertised = hello.limits.iter().find(|(key, _)| *key == limits::CREDIT_KEY);
+        let advertised = hello.limits.iter().find(|(key, _)| *key == limits::CREDIT_KEY && !fault::is("flow-advertised-credit-unread"));
         conn.credit_bytes = advertised.map_or(limits::CREDIT_BYTES as u64, |(_, bytes)| *bytes);
         let profiles = agreed.codes().into_iter().filter(|code| hello.profiles.contains(code)).collect();
         let welcome = Welcome { version: VERSION, profiles, limits: self.advertised(), time_ms: now.wall_ms };

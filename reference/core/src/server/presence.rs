@@ -1,5 +1,6 @@
 //! Presence: the latest of each author, in memory, and what each channel was sent of it. Spec 18.
 
+use crate::fault;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ConnId, Failure, Server, refuse};
@@ -53,13 +54,13 @@ impl Room {
             return true;
         };
         let end_ms = now_ms + ttl_ms;
-        let full = self.authors.len() >= limits::PRESENCE_AUTHORS_MAX;
+        let full = self.authors.len() >= limits::PRESENCE_AUTHORS_MAX && !fault::is("pres-authors-without-bound");
         if full && !self.authors.contains_key(&replica) {
             return false;
         }
         if let Some(author) = self.authors.get_mut(&replica) {
             (author.counter, author.ttl_ms, author.end_ms) = (counter, ttl_ms, end_ms);
-            if author.payload == payload {
+            if author.payload == payload || fault::is("pres-the-first-stays") {
                 return true;
             }
             self.by_version.remove(&author.version);
@@ -93,7 +94,8 @@ impl Room {
             }
             told.gone = self.gone;
         }
-        let (version, replica) = self.by_version.range(told.sent + 1..).find(|(_, replica)| **replica != reader)?;
+        let (version, replica) =
+            self.by_version.range(told.sent + 1..).find(|(_, replica)| **replica != reader || fault::is("pres-echo"))?;
         let author = self.authors.get(replica).expect("the authors by version are those that are held");
         told.sent = *version;
         told.shown.insert(*replica);
@@ -106,15 +108,16 @@ impl Server {
     pub(super) fn presence(&mut self, now: Now, id: ConnId, number: u16, presence: Presence) -> Result<(), Failure> {
         let Some(channel) = self.conns.get_mut(&id).and_then(|conn| conn.channels.get_mut(&number)) else { return Ok(()) };
         let (space, replica, counter) = (channel.space, presence.replica, presence.counter);
-        if replica != channel.replica {
+        if replica != channel.replica && !fault::is("pres-speaks-for-another") {
             return refuse(number, Code::FORBIDDEN, None, "a presence speaks for the replica of its channel");
         }
         let told = channel.presence.get_or_insert_default();
-        if told.heard.is_some_and(|heard| heard >= counter) {
+        if told.heard.is_some_and(|heard| heard >= counter) && !fault::is("pres-old-counters") {
             return Ok(());
         }
         told.heard = Some(counter);
         let hosted = self.spaces.get_mut(&space).expect("a channel's space is hosted");
+        hosted.head += u64::from(fault::is("pres-has-a-position"));
         let held = hosted.room.take(now.mono_ms, presence);
         self.ready.extend(hosted.readers.values().map(|(conn, _)| *conn));
         if let Some(end_ms) = hosted.room.end_ms(replica) {
@@ -128,7 +131,7 @@ impl Server {
 
     /// The replica's channel ended, and its presence with it. (PRES-8)
     pub(super) fn leave(&mut self, space: u64, replica: Replica) {
-        let Some(hosted) = self.spaces.get_mut(&space) else { return };
+        let Some(hosted) = self.spaces.get_mut(&space).filter(|_| !fault::is("pres-leaves-in-silence")) else { return };
         if hosted.room.leave(replica) {
             self.ready.extend(hosted.readers.values().map(|(conn, _)| *conn));
         }
@@ -139,7 +142,7 @@ impl Server {
         let channels = self.conns.get(&id).into_iter().flat_map(|conn| conn.channels.values());
         let over = |(space, replica): &(u64, Replica)| {
             let end_ms = self.spaces.get(space).and_then(|hosted| hosted.room.end_ms(*replica));
-            end_ms.is_some_and(|end_ms| end_ms <= now.mono_ms)
+            end_ms.is_some_and(|end_ms| end_ms <= now.mono_ms) && !fault::is("pres-outlives-its-ttl")
         };
         let over: Vec<(u64, Replica)> = channels.map(|channel| (channel.space, channel.replica)).filter(over).collect();
         over.into_iter().for_each(|(space, replica)| self.leave(space, replica));

@@ -5,6 +5,7 @@ use super::stream::TailEntry;
 use super::{ConnId, Failure, Right, Server, refuse};
 use crate::change::Pushed;
 use crate::clock::{Now, Replica};
+use crate::fault;
 use crate::limits;
 use crate::message::Relayed;
 use crate::registry::Code;
@@ -44,7 +45,7 @@ impl Server {
         let space = self.spaces.get_mut(&space_number).expect("a channel's space is hosted");
         let log = space.log.clone();
         let first = items.first().map_or(1, Pushed::seq);
-        if log.link_at(store, author, first - 1)? != Some(relayed.before) {
+        if log.link_at(store, author, first - 1)? != Some(relayed.before) && !fault::is("peer-server-answers-gaps") {
             return Ok(());
         }
         let base_ms = space.history.base_ms;
@@ -58,6 +59,9 @@ impl Server {
                     space.push(TailEntry { relayed: true, ..entry }, now.mono_ms);
                 }
                 Judged::Again { .. } => {}
+                Judged::Refused { code, detail } if fault::is("peer-server-answers-gaps") => {
+                    return refuse(number, code, Some(detail), "a relayed change does not go on");
+                }
                 Judged::Refused { .. } => return Ok(()),
             }
         }
@@ -69,7 +73,7 @@ impl Server {
         let Some(space) = self.spaces.get(&space_number) else { return Ok(false) };
         let Some(carrier) = space.log.settled(store, carrier)? else { return Ok(false) };
         match space.log.settled(store, author)? {
-            Some(known) => Ok(known.subject == carrier.subject || self.config.relay == RelayPolicy::Any),
+            Some(known) => Ok(known.subject == carrier.subject || self.config.relay == RelayPolicy::Any || fault::is("peer-any-carrier")),
             None if space.log.replica_count(store)? >= limits::SPACE_REPLICAS_MAX as u64 => Ok(false),
             None => space.log.bind(store, author, &carrier.subject, false).map(|_| true),
         }

@@ -2,6 +2,7 @@
 
 use super::log::Log;
 use super::stream::{Channel, Hosted};
+use crate::fault;
 use crate::limits::{PART_BYTES_MAX, REPAIR_CELLS_MAX, REPAIR_CELLS_PER_MINUTE_MAX};
 use crate::message::{AddressRange, Message, Ranges, States, frame_of, items_of};
 use crate::ranges::{self, Cells};
@@ -31,7 +32,8 @@ impl Asked {
 
     /// Whether there is something to say of a question: only the cells before an answer wait for credit. (FLOW-5, REPAIR-6)
     pub fn is_due(&self, credit: bool) -> bool {
-        self.question.is_some() || self.replacing.as_ref().is_some_and(|(replaced, _)| credit || replaced.is_empty())
+        self.question.is_some() && (credit || !fault::is("flow-answers-wait"))
+            || self.replacing.as_ref().is_some_and(|(replaced, _)| credit || replaced.is_empty())
     }
 
     /// How many cells may be read for a question that came now. (REPAIR-9)
@@ -81,13 +83,17 @@ impl Hosted {
         now_ms: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let Channel { asked, scope, profiles, credit, .. } = channel;
-        let covers = Covers { rules: profiles.has(Profiles::RULES), collections: scope.collections.as_ref() };
-        if let Some(question) = asked.question.take() {
+        let covers = Covers {
+            rules: profiles.has(Profiles::RULES),
+            collections: scope.collections.as_ref().filter(|_| !fault::is("repair-of-all-collections")),
+        };
+        if let Some(question) = asked.question.take_if(|_| !fault::is("flow-answers-wait") || credit.sending.is_open()) {
             let left = asked.budget(now_ms);
             let mut cells = Read { log: &self.log, store, covers, left };
             let answer = ranges::answer(&mut cells, &question);
             asked.read += left - cells.left;
             asked.replacing = Some(match answer {
+                Ok(Some(answer)) if fault::is("repair-answers-without-cells") => (Vec::new(), answer.ranges),
                 Ok(Some(answer)) => (answer.replaced, answer.ranges),
                 // REPAIR-9: nothing is said of any range.
                 Ok(None) | Err(Unread::Spent) => (Vec::new(), Ranges { seed: question.seed, ranges: Vec::new() }),

@@ -2,9 +2,10 @@
 
 use super::{ConnId, Phase, Server};
 use crate::clock::Now;
+use crate::fault;
 use crate::limits::SIGNALS_PER_MINUTE_MAX;
 use crate::message::{Message, Signal};
-use crate::registry::Profiles;
+use crate::registry::{Code, Profiles};
 
 /// Replies beyond which a reader is not given signals: they are dropped before the reader would be closed for them.
 const WAITING_MAX: usize = 64;
@@ -24,7 +25,7 @@ impl Budget {
             *self = Self { since_ms: now_ms, sent: 0 };
         }
         self.sent = (self.sent + 1).min(SIGNALS_PER_MINUTE_MAX + 1);
-        self.sent <= SIGNALS_PER_MINUTE_MAX
+        self.sent <= SIGNALS_PER_MINUTE_MAX - usize::from(fault::is("signal-one-too-few")) || fault::is("signal-any-number")
     }
 }
 
@@ -36,14 +37,30 @@ impl Server {
             return;
         }
         let (from, space) = (channel.replica, channel.space);
+        if let Some(hosted) = self.spaces.get_mut(&space).filter(|_| fault::is("signal-has-a-position")) {
+            hosted.head += 1;
+        }
         let reader = self.spaces.get(&space).and_then(|space| space.readers.get(&signal.replica));
-        let Some((target, target_number)) = reader.copied() else { return };
+        let Some((target, target_number)) = reader.copied() else {
+            if fault::is("signal-to-nobody-is-answered") {
+                self.fail_channel(id, number, Code::FORBIDDEN, None, "nobody is there");
+            }
+            return;
+        };
         let takes = self.conns.get(&target).is_some_and(|conn| {
             let agreed = matches!(conn.phase, Phase::Open { profiles, .. } if profiles.has(Profiles::SIGNAL));
-            agreed && conn.replies.len() < WAITING_MAX
+            (agreed || fault::is("signal-to-who-did-not-agree")) && conn.replies.len() < WAITING_MAX
         });
         if takes {
-            self.reply(target, target_number, &Message::Signal(Signal { replica: from, payload: signal.payload }), 0);
+            self.reply(
+                target,
+                target_number,
+                &Message::Signal(Signal {
+                    replica: if fault::is("signal-names-the-receiver") { signal.replica } else { from },
+                    payload: signal.payload,
+                }),
+                0,
+            );
         }
     }
 }

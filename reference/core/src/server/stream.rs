@@ -2,6 +2,7 @@
 //!
 //! Nothing is queued for a reader: a channel remembers only how far it was sent. (SYNC-17)
 
+use crate::fault;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -138,14 +139,14 @@ impl Scope {
 
     /// Whether a change with rows in these collections is for the channel; what is rejected has none. (SUB-2)
     fn takes(&self, rows: &[String]) -> bool {
-        self.collections.as_ref().is_none_or(|collections| rows.iter().any(|row| collections.contains(row)))
+        fault::is("sub-sends-all") || self.collections.as_ref().is_none_or(|collections| rows.iter().any(|row| collections.contains(row)))
     }
 
     /// The position above which the channel lacks cells of a collection, where it was sent everything else up to `sent`. (SUB-6)
     fn above(&self, collection: &str, sent: u64) -> Option<u64> {
-        let wanted = self.collections.as_ref().is_none_or(|collections| collections.contains(collection));
+        let wanted = fault::is("sub-states-of-all") || self.collections.as_ref().is_none_or(|collections| collections.contains(collection));
         let known = self.known.as_ref().is_none_or(|known| known.contains(collection));
-        wanted.then(|| if known { sent.max(self.cursor) } else { sent })
+        wanted.then(|| if known || fault::is("sub-joins-from-the-cursor") { sent.max(self.cursor) } else { sent })
     }
 }
 
@@ -292,7 +293,7 @@ impl Hosted {
 
     /// Who came and went, after the first mark; where there is data as well, the two take turns. (PRES-6)
     fn presence_frame(&self, number: u16, channel: &mut Channel, more: bool) -> Option<Vec<u8>> {
-        let told = channel.presence.as_mut().filter(|_| channel.marked.is_some())?;
+        let told = channel.presence.as_mut().filter(|_| channel.marked.is_some() || fault::is("pres-before-the-first-mark"))?;
         let turn = std::mem::replace(&mut told.turn, more);
         if more && !turn {
             return None;
@@ -316,20 +317,20 @@ impl Hosted {
         for entry in self.tail_after(channel.sent)? {
             let own = entry.author == channel.replica;
             // PEER-20: the author compares links before it takes the verdict.
-            if own && entry.relayed {
+            if own && entry.relayed && !fault::is("peer-verdict-by-ack") {
                 channel.catching = true;
                 break;
             }
             if !own && !channel.scope.takes(&entry.collections) {
                 channel.sent = entry.position;
                 // SUB-4: positions that are left out end the run of an ack.
-                if let Some(ack) = ack.take() {
+                if let Some(ack) = ack.take_if(|_| !fault::is("sub-ack-over-a-gap")) {
                     bodies.extend(self.bytes(Message::Ack(ack)));
                 }
                 continue;
             }
             // FLOW-1, FLOW-5: what is another's needs credit, a verdict only its place.
-            if !own && !channel.credit.sending.is_open_after(cost) {
+            if (!own || fault::is("flow-verdicts-wait")) && !channel.credit.sending.is_open_after(cost) {
                 break;
             }
             channel.sent = entry.position;
@@ -350,6 +351,9 @@ impl Hosted {
                 let core = entry.core_body.as_ref().filter(|_| !channel.profiles.has(Profiles::RULES));
                 let body = core.unwrap_or(&entry.body);
                 bodies.extend_from_slice(body);
+                if fault::is("sub-repeats-changes") && channel.scope.collections.is_some() {
+                    bodies.extend_from_slice(body);
+                }
                 cost += body.len();
             }
             if bodies.len() >= FRAME_BYTES_TARGET {
@@ -405,7 +409,7 @@ impl Hosted {
 
     fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
         let rules = channel.profiles.has(Profiles::RULES);
-        let fingerprint = match &channel.scope.collections {
+        let fingerprint = match channel.scope.collections.as_ref().filter(|_| !fault::is("sub-marks-of-all")) {
             None => self.log.cells().fingerprint(store, rules)?,
             Some(collections) => self.log.cells().fingerprint_of(store, collections, rules)?,
         };
@@ -413,7 +417,7 @@ impl Hosted {
         channel.marked = Some((self.committed, now_ms));
         let known = self.log.horizon(store)?.position;
         // HORIZON-11
-        let horizon = (known > std::mem::replace(&mut channel.told_horizon, known)).then_some(known);
+        let horizon = (known > std::mem::replace(&mut channel.told_horizon, known) && !fault::is("horizon-untold")).then_some(known);
         Ok(Message::Mark(Mark { position: self.committed, history: self.history.history, fingerprint, backed_up: None, horizon }))
     }
 }
@@ -469,14 +473,20 @@ impl TailEntry {
             Some(change) if verdict.code == Code::ACCEPTED => {
                 collections.extend(change.rows.iter().map(|row| row.record.collection.clone()));
                 collections.dedup();
-                if change.rows.iter().flat_map(|row| &row.ops).any(|op| op.rule != LWW) {
+                if change.rows.iter().flat_map(|row| &row.ops).any(|op| op.rule != LWW) && !fault::is("rules-to-everyone") {
                     let mut change = change.clone();
                     change.rows.iter_mut().for_each(|row| row.ops.retain(|op| op.rule == LWW));
                     core_body = Some(bytes(Message::Change(PlacedChange { position, author, change })));
                 }
                 Message::Change(PlacedChange { position, author, change })
             }
-            _ => Message::Void(Void { position, author, seq, code: verdict.code, link }),
+            _ => Message::Void(Void {
+                position,
+                author,
+                seq,
+                code: verdict.code,
+                link: link.filter(|_| !fault::is("peer-voids-without-links")),
+            }),
         };
         Self { position, author, seq, verdict, collections, relayed: false, body: bytes(message), core_body }
     }

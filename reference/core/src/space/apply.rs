@@ -1,5 +1,6 @@
 //! What a change does to cells. Spec 5.
 
+use crate::fault;
 use std::collections::BTreeMap;
 
 use super::{Cell, CellName, RecordState, Space};
@@ -29,7 +30,11 @@ pub struct Minted {
 impl Minted {
     /// The minted of an accepted change, which is applied in the order of the log. (MERGE-13)
     pub fn confirmed(author: Replica, change: &Change) -> Self {
-        let first = change.origin.as_ref().map_or((author, change.seq), |origin| (origin.replica, origin.seq));
+        let first = change
+            .origin
+            .as_ref()
+            .filter(|_| !fault::is("rules-values-by-the-last-name"))
+            .map_or((author, change.seq), |origin| (origin.replica, origin.seq));
         Self { author, seq: change.seq, reading: change.reading, first, confirmed: true }
     }
 
@@ -107,7 +112,7 @@ impl Space {
                 let name = CellName { field: op.field.clone(), rule: op.rule, key: Key::replica(author) };
                 let held = if row.life == current { self.cell(store, &row.record, &name)? } else { None };
                 let before = held.map_or(0, |cell| sum_of(&cell.state));
-                if row.life >= current && counter::sum(before, amount).is_none() {
+                if row.life >= current && counter::sum(before, amount).is_none() && !fault::is("rules-sums-wrap") {
                     return Ok(true);
                 }
             }
@@ -176,7 +181,7 @@ fn written(minted: &Minted, rule: u64, write: Write, existing: Option<State>) ->
         Write::Sequence(value) => State::Sequenced { seq: minted.seq, value: value.clone() },
         Write::Add(value) => State::Dot(Some(value.clone())),
         // RULES-16: in the log's order a removed dot was there before, or never was.
-        Write::Remove if existing.is_none() && minted.confirmed => return None,
+        Write::Remove if existing.is_none() && minted.confirmed && !fault::is("rules-absent-dots-stay") => return None,
         Write::Remove => State::Dot(None),
     };
     Some(match existing {
@@ -186,7 +191,7 @@ fn written(minted: &Minted, rule: u64, write: Write, existing: Option<State>) ->
 }
 
 fn stamp(minted: &Minted, after: Option<Reading>, existing: Option<&State>) -> Stamp {
-    if !minted.confirmed {
+    if !minted.confirmed && !fault::is("rules-after-counts-once-seen") {
         return lww::effective_unconfirmed(minted.reading, after, minted.author);
     }
     let existing = match existing {
@@ -201,7 +206,7 @@ fn counted(seq: u64, amount: i64, existing: Option<State>) -> State {
     let Some(State::Sequenced { seq: last, value }) = existing else {
         return State::Sequenced { seq, value: Value::Int(amount) };
     };
-    if last >= seq {
+    if last >= seq && !fault::is("rules-counts-twice") {
         return State::Sequenced { seq: last, value };
     }
     let before = if let Value::Int(sum) = value { sum } else { 0 };

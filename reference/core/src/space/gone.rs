@@ -2,6 +2,7 @@
 
 use super::{Changed, Space};
 use crate::change::RecordName;
+use crate::fault;
 use crate::rules::{State, life};
 use crate::store::{Store, StoreError};
 
@@ -33,7 +34,9 @@ impl Space {
                     store.delete(&self.cell_key(&record, None))?;
                     greatest_life = greatest_life.max(dead);
                 }
-                Changed::Cell(record, _, name, state) if state.is_gone() && may_go(&record, Some(&state)) => {
+                Changed::Cell(record, _, name, state)
+                    if (state.is_gone() || fault::is("horizon-forgets-unset-and-set")) && may_go(&record, Some(&state)) =>
+                {
                     store.delete(&self.index_key(position, &record, Some(&name)))?;
                     store.delete(&self.cell_key(&record, Some(&name)))?;
                 }

@@ -1,5 +1,6 @@
 //! What the application sees of a record: a pure function of its cells. Spec 2 and 5.
 
+use crate::fault;
 use std::collections::BTreeMap;
 
 use super::{RecordState, sum_of};
@@ -87,6 +88,9 @@ impl View {
             // What an unknown rule means is not known here: it is kept and not shown. (RULES-3)
             _ => return,
         };
+        if fault::is("rules-one-rule-for-a-field") && self.fields.contains_key(&first.field) {
+            return;
+        }
         self.columns.insert((first.field.clone(), first.rule), shown);
     }
 }

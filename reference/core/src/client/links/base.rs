@@ -3,6 +3,7 @@
 use super::super::{Client, Event, State};
 use crate::change::Cursor;
 use crate::clock::Now;
+use crate::fault;
 use crate::limits;
 use crate::message::{Item, Message, States, items_of, message_bytes};
 use crate::peer::held::Settled;
@@ -23,7 +24,7 @@ impl Client {
         let (last, link) = identity.last;
         let own = (last > 0).then_some(Item::Held { author: identity.replica, seq: last, link });
         let held = self.held.heads().map(|(author, seq, link)| Item::Held { author, seq, link });
-        let items: Vec<Item> = own.into_iter().chain(held).collect();
+        let items: Vec<Item> = own.into_iter().chain(held.filter(|_| !fault::is("peer-reports-only-its-own"))).collect();
         let mut parts: Vec<Vec<Item>> = items.chunks(PART_ITEMS_MAX).map(<[Item]>::to_vec).collect();
         if parts.is_empty() {
             parts.push(Vec::new());
@@ -51,7 +52,7 @@ impl Client {
 
     /// From which position base is to be given; none where it is not. (PEER-7, PEER-8)
     fn may_give(&self, link: &Link) -> Option<u64> {
-        let own = self.own().cursor.filter(|_| self.held.ground.whole)?;
+        let own = self.own().cursor.filter(|_| self.held.ground.whole && !fault::is("peer-gives-no-base"))?;
         match &link.theirs.cursor {
             None => Some(0),
             Some(theirs) if *theirs == own || !self.held.continues(&own, theirs) => None,
@@ -138,7 +139,7 @@ impl Client {
         {
             self.take_base(now, store, from, report)?;
         }
-        if forked { self.part_ways(now, store) } else { Ok(()) }
+        if forked && !fault::is("peer-keeps-a-used-id") { self.part_ways(now, store) } else { Ok(()) }
     }
 
     /// Whether someone holds another chain under this replica's id, which stays rather than its own. (PEER-13)
@@ -155,7 +156,7 @@ impl Client {
         let own = self.own().cursor;
         let stands = own == link.told && own.as_ref().map_or(from == 0, |own| from <= own.position);
         let ahead = own.as_ref().is_none_or(|own| report.to > own.position || report.history != own.history);
-        let served = matches!(self.state, State::AwaitOpened { .. } | State::Streaming(_));
+        let served = matches!(self.state, State::AwaitOpened { .. } | State::Streaming(_)) && !fault::is("peer-takes-base-beside-a-server");
         stands && ahead && report.to > 0 && !served
     }
 

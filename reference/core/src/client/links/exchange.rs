@@ -3,6 +3,7 @@
 use super::super::{Client, Event};
 use crate::change::{Pushed, RecordName};
 use crate::clock::{Now, Replica};
+use crate::fault;
 use crate::hash::Link as ChainLink;
 use crate::message::{Item, Message, Push, Relayed};
 use crate::peer::LinkId;
@@ -39,6 +40,7 @@ impl Client {
         let mut all: Vec<Waiting> = self
             .held
             .after(place)
+            .filter(|_| !fault::is("peer-carries-nothing"))
             .map(|(author, held)| {
                 let bytes = if let Pushed::Change { bytes, .. } = &held.item { *bytes } else { SKIP_BYTES };
                 Waiting { place: held.place, author, link: held.link, item: held.item.clone(), bytes }
@@ -115,7 +117,8 @@ impl Client {
         let first = push.items.first().map_or(1, Pushed::seq);
         let settled = self.held.settled(store, author)?.seq;
         // What lies below what is settled cannot be compared, and needs not be.
-        let fits = first <= settled || self.held.link_at(store, author, first - 1)? == Some(before);
+        let fits =
+            fault::is("peer-holds-what-does-not-go-on") || first <= settled || self.held.link_at(store, author, first - 1)? == Some(before);
         let mut changed: Vec<RecordName> = Vec::new();
         let mut agreed = fits;
         let mut link = before;
@@ -176,6 +179,7 @@ impl Client {
                     return self.disagree(now, store, id, author);
                 }
                 Some(_) => return self.part_ways(now, store),
+                None if fault::is("peer-keeps-a-used-id") => return Ok(()),
                 None if item.seq() == self.outbox.identity.last.0 + 1 => return self.part_ways(now, store),
                 None => return Ok(()),
             }
