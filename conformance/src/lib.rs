@@ -9,6 +9,7 @@ pub mod config;
 pub mod corpus;
 pub mod edn;
 pub mod fold;
+pub mod gate;
 pub mod judge;
 pub mod local;
 pub mod mutants;

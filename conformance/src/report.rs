@@ -72,21 +72,6 @@ pub fn exit_code(judged: &[Judged], faults: usize) -> u8 {
     }
 }
 
-/// Every rule, and how many scenarios and vectors name it.
-pub fn coverage(suite: &Suite) -> String {
-    let mut out = String::new();
-    let mut bare = 0;
-    for rule in &suite.rules {
-        let naming = naming(suite, &rule.id);
-        bare += usize::from(naming.is_empty());
-        let shown =
-            if naming.is_empty() { "—".to_owned() } else { format!("{} ({})", naming.len(), naming[..naming.len().min(3)].join(", ")) };
-        let _ = writeln!(out, "{:<10} L{} {:<9} {shown}", rule.id, rule.level, rule.keyword);
-    }
-    let _ = writeln!(out, "{} rules, {bare} that nothing names", suite.rules.len());
-    out
-}
-
 /// The scenarios and vectors that name a rule.
 pub fn naming(suite: &Suite, rule: &str) -> Vec<String> {
     let scenarios = suite.scenarios.iter().filter(|s| s.covers.iter().any(|id| id == rule) || s.steps.iter().any(|step| step.rule == rule));

@@ -8,6 +8,7 @@ use crate::judge::Judged;
 use crate::mutants::{Mirror, Mutant};
 
 const SHOWN_MAX: usize = 12;
+const LINE_CHARS_MAX: usize = 400;
 
 /// A failing assertion that names a rule which the mutant breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Report<'_> {
 
 fn list(out: &mut String, lines: &[String]) {
     for line in lines.iter().take(SHOWN_MAX) {
-        let _ = writeln!(out, "    {}", line.replace('\n', "\n      "));
+        let _ = writeln!(out, "    {}", line.chars().take(LINE_CHARS_MAX).collect::<String>().replace('\n', "\n      "));
     }
     if lines.len() > SHOWN_MAX {
         let _ = writeln!(out, "    … and {} more", lines.len() - SHOWN_MAX);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::fault;
 use crate::limits;
 
 /// A clock reading: 48 bits of Unix milliseconds and 16 of counter, compared as one number. (CLOCK-1)
@@ -119,20 +120,22 @@ impl Clock {
         let now_ms = self.now_ms(&now);
         let present = Reading(now_ms << 16);
         let ahead = self.last.ms() > now_ms + limits::CLOCK_ABSORB_MS;
+        let ahead = (ahead || fault::is("clock-forgets-its-last")) && !fault::is("clock-stays-ahead");
         self.last = if ahead { present } else { present.max(self.last.next()) };
         self.last
     }
 
     /// Takes a reading that was received into account. (CLOCK-5)
     pub fn observe(&mut self, now: Now, received: Reading) {
-        if received.ms() <= self.now_ms(&now) + limits::CLOCK_ABSORB_MS {
+        let near = received.ms() <= self.now_ms(&now) + limits::CLOCK_ABSORB_MS;
+        if near && !fault::is("clock-absorbs-nothing") || fault::is("clock-absorbs-all") {
             self.last = self.last.max(received);
         }
     }
 
     /// Sets the clock to the server's time where it stands further ahead of it than a clock may be. (CLOCK-12)
     pub fn keep_within(&mut self, now: Now, server_ms: u64) {
-        if self.now_ms(&now) > server_ms.saturating_add(limits::CLOCK_ABSORB_MS) {
+        if self.now_ms(&now) > server_ms.saturating_add(limits::CLOCK_ABSORB_MS) && !fault::is("clock-stays-off") {
             self.offset_ms = server_ms.min(MS_MAX) as i64 - now.wall_ms.min(MS_MAX) as i64;
         }
     }
@@ -140,7 +143,8 @@ impl Clock {
     /// Estimates the offset from an exchange; false where it took too long to tell. (CLOCK-13)
     pub fn correct(&mut self, sent: Now, received: Now, server_ms: u64) -> bool {
         let round_trip_ms = received.mono_ms.saturating_sub(sent.mono_ms);
-        if round_trip_ms > limits::CLOCK_RTT_MAX_MS || server_ms > MS_MAX {
+        let slow = round_trip_ms > limits::CLOCK_RTT_MAX_MS && !fault::is("clock-slow-exchange-counts");
+        if slow || server_ms > MS_MAX {
             return false;
         }
         let middle_ms = received.wall_ms.saturating_sub(round_trip_ms / 2);

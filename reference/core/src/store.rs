@@ -2,6 +2,7 @@
 //!
 //! The core reads and stages; the shell commits. Reads see what the open transaction staged.
 
+use crate::fault;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
@@ -68,7 +69,12 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// What a crash leaves: the committed part.
     pub fn durable(&self) -> Self {
-        Self { committed: self.committed.clone(), commits: self.commits, ..Self::default() }
+        let mut committed = self.committed.clone();
+        if fault::is("ident-torn-transaction") {
+            let half = self.staged.iter().step_by(2);
+            committed.extend(half.filter_map(|(key, value)| Some((key.clone(), value.clone()?))));
+        }
+        Self { committed, commits: self.commits, ..Self::default() }
     }
 
     fn stage(&mut self, key: &[u8], value: Option<Vec<u8>>) {

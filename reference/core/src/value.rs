@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::fault;
 use crate::limits::INT_MAX;
 
 /// A value. Each has exactly one form here and one encoding on the wire.
@@ -65,6 +66,7 @@ pub(crate) fn key_order(a: &str, b: &str) -> Ordering {
 impl Value {
     /// An integer, none outside ±(2^53 - 1). (CODEC-15)
     pub fn int(number: i64) -> Option<Self> {
+        let number = if fault::is("codec-local-integers-clamped") { number.clamp(-INT_MAX, INT_MAX) } else { number };
         (-INT_MAX..=INT_MAX).contains(&number).then_some(Self::Int(number))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
+use syncline::fault;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tracing::{debug, info};
@@ -49,7 +50,10 @@ impl Gate {
             Ok(response) => response.map(|()| String::new()),
             Err(error) => return say(StatusCode::BAD_REQUEST, &format!("not a WebSocket handshake: {error}\n")),
         };
-        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        response.headers_mut().insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(if fault::is("bind-subprotocol-unsaid") { "syncline.0" } else { SUBPROTOCOL }),
+        );
         let (engine, seat) = (engine.clone(), Arc::clone(seat));
         tokio::spawn(async move {
             match hyper::upgrade::on(&mut request).await {
@@ -85,7 +89,7 @@ impl Gate {
         // BIND-2
         let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL);
         let mut offered = offers.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-        if !offered.any(|name| name.trim() == SUBPROTOCOL) {
+        if !offered.any(|name| name.trim() == SUBPROTOCOL) && !fault::is("bind-any-subprotocol") {
             return Err((StatusCode::BAD_REQUEST, "the subprotocol syncline.1 is not offered\n"));
         }
         Ok(())
@@ -96,11 +100,11 @@ impl Gate {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let host = text(HOST).unwrap_or_default();
         // SEC-3. A page on another site can have its name resolve to this machine; its requests still carry that name.
-        if self.local_only && !self.names_this_machine(host) {
+        if self.local_only && !self.names_this_machine(host) && !fault::is("sec-any-host") {
             return Err((StatusCode::FORBIDDEN, "this server is open to this machine only, and Host names another\n"));
         }
         // BIND-4. Only browsers send Origin, and programs have no cookies to steal.
-        if headers.contains_key(ORIGIN) && !self.admits(text(ORIGIN).unwrap_or_default(), host) {
+        if headers.contains_key(ORIGIN) && !fault::is("bind-any-origin") && !self.admits(text(ORIGIN).unwrap_or_default(), host) {
             return Err((StatusCode::FORBIDDEN, "this origin is not allowed; see allow_origins\n"));
         }
         Ok(())

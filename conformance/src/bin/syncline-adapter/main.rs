@@ -2,6 +2,7 @@
 
 mod access;
 mod peer;
+mod shape;
 mod states;
 mod values;
 mod vectors;
@@ -23,7 +24,8 @@ fn main() {
     for line in stdin().lock().lines().map_while(Result::ok) {
         let command: Value = serde_json::from_str(&line).unwrap_or_default();
         let reply = adapter.reply(&command);
-        let lines: String = adapter.lines.drain(..).chain([reply]).map(|line| format!("{line}\n")).collect();
+        let lines: String =
+            shape::shaped(adapter.lines.drain(..).collect()).into_iter().chain([reply]).map(|line| format!("{line}\n")).collect();
         if out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err() || command["verb"] == "bye" {
             return;
         }

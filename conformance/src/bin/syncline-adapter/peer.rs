@@ -7,6 +7,7 @@ use syncline::change::RecordName;
 use syncline::client::{self, Client, ClientConfig, Event, Guard, Wiped, WriteError};
 use syncline::clock::{Now, Replica};
 use syncline::entropy::Entropy;
+use syncline::fault;
 use syncline::peer::LinkId;
 use syncline::registry::Profiles;
 use syncline::server::{self, Access, ConnId, Quota, Retention, Server, ServerConfig};
@@ -40,7 +41,7 @@ impl Setup {
             Some("client") => Kind::Client { space: text(&command["space"]).ok_or("`space` is missing")?, token: text(&command["token"]) },
             _ => return Err("`role` is neither server nor client".to_owned()),
         };
-        Ok(Self { seed: command["seed"].as_u64().unwrap_or(0), kind })
+        Ok(Self { seed: command["seed"].as_u64().unwrap_or(0) + if fault::is("mirror-other-seed") { 1_000 } else { 0 }, kind })
     }
 }
 
@@ -331,7 +332,7 @@ impl Peer {
     fn written(&mut self, written: Result<u64, WriteError>, now: u64, lines: &mut Vec<Value>) -> Answer {
         match written {
             Ok(seq) => {
-                if self.commit(lines)? {
+                if self.commit(lines)? || fault::is("model-sends-before-durable") {
                     self.drain(now, lines);
                 }
                 Ok(json!({"seq": seq}))
@@ -371,7 +372,7 @@ impl Peer {
     /// Makes durable what a server staged, and sends what it led to.
     fn commit_and_poll(&mut self, now: u64, lines: &mut Vec<Value>) -> Result<(), String> {
         let at = self.now(now);
-        if !self.commit(lines)? {
+        if !self.commit(lines)? && !fault::is("sess-says-before-durable") {
             return Ok(());
         }
         let Core::Server { server, conns } = &mut self.core else { return Ok(()) };
@@ -392,7 +393,7 @@ impl Peer {
         let at = self.now(now);
         let Core::Client { client, .. } = &mut self.core else { return Err("it is no client".to_owned()) };
         client.handle(at, &mut self.store, input).map_err(told)?;
-        if self.commit(lines)? {
+        if self.commit(lines)? || fault::is("model-sends-before-durable") {
             self.drain(now, lines);
         }
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Each verb stands in a module of its own: its arguments, and a function from them to the exit code.
 
+mod coverage;
 mod mutants;
 mod reference;
 mod render;
@@ -48,8 +49,8 @@ enum Verb {
         /// Such as IDENT-5 or identity/fork-changes-nothing
         name: String,
     },
-    /// List every rule and what names it
-    Coverage,
+    /// List every rule and what shows it
+    Coverage(coverage::Arguments),
     /// Prove the suite: it catches faulty variants of the reference, and lets legal ones pass
     Mutants(mutants::Arguments),
 }
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
         Verb::Freeze { name } => by(&|suite| tell::freeze(suite, &name)),
         Verb::List => by(&tell::list),
         Verb::Explain { name } => by(&|suite| tell::explain(suite, &name)),
-        Verb::Coverage => by(&tell::coverage),
+        Verb::Coverage(arguments) => by(&|suite| coverage::run(suite, &arguments)),
         Verb::Mutants(arguments) => by(&|suite| mutants::run(suite, &arguments)),
     }
 }

@@ -25,12 +25,6 @@ pub fn explain(suite: &Suite, name: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Lists every rule and what names it.
-pub fn coverage(suite: &Suite) -> ExitCode {
-    say(&report::coverage(suite));
-    ExitCode::SUCCESS
-}
-
 /// Freezes the checks of today.
 pub fn freeze(suite: &Suite, name: &str) -> ExitCode {
     let Some(root) = suite.corpus.root() else {

@@ -318,3 +318,10 @@ fn of_two_who_take_one_seat_one_is_told() {
     ann.sync(&server);
     assert_eq!(ann.ok(&["get", "seats/4a"]), "seats/4a\n  by = \"bob\"\n");
 }
+
+#[test]
+fn the_command_holds_no_faulty_variants() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_syncline")).unwrap();
+    let marker = b"SYNCLINE_MUTANT";
+    assert!(!program.windows(marker.len()).any(|window| window == marker), "only builds for the conformance suite read that variable");
+}

@@ -5,6 +5,7 @@ mod op;
 
 use crate::clock::{History, Reading, Replica};
 use crate::codec::{CodecError, Fault, Major, Reader, Writer};
+use crate::fault;
 use crate::hash::{ChangeHash, Link, sha256};
 use crate::limits::{COLLECTION_NAME_BYTES_MAX, INT_MAX, RECORD_ID_BYTES_MAX};
 
@@ -280,7 +281,7 @@ pub(crate) fn read_row(r: &mut Reader, form: &Form) -> Result<(Row, usize), Code
         life = found;
         left -= 2;
     }
-    if left % 2 == 1 || left > 0 && life % 2 == 0 {
+    if left % 2 == 1 || left > 0 && life % 2 == 0 && !fault::is("model-ops-in-an-even-life") {
         // MODEL-7
         return r.fault(Fault::Schema("pairs of column and op, in an odd life"));
     }
@@ -299,6 +300,8 @@ pub(crate) fn read_row(r: &mut Reader, form: &Form) -> Result<(Row, usize), Code
 /// MODEL-5, MODEL-6
 fn in_order<T: PartialOrd>(at: usize, before: Option<T>, this: T) -> Result<(), CodecError> {
     match before {
+        Some(before) if before == this && fault::is("model-twice-in-a-change") => Ok(()),
+        Some(before) if before > this && fault::is("model-any-order") => Ok(()),
         Some(before) if before >= this => Err(CodecError { at, fault: Fault::Schema("ascending order, each once") }),
         _ => Ok(()),
     }
@@ -320,7 +323,10 @@ fn read_record(r: &mut Reader) -> Result<RecordName, CodecError> {
 pub(crate) fn read_name(r: &mut Reader, bytes_max: usize) -> Result<String, CodecError> {
     let at = r.position();
     let name = r.text()?;
-    if !(1..=bytes_max).contains(&name.len()) {
+    let allowed = (1..=bytes_max).contains(&name.len())
+        || name.is_empty() && fault::is("model-empty-names")
+        || name.len() > bytes_max && fault::is("limit-long-names");
+    if !allowed {
         return Err(CodecError { at, fault: Fault::Schema("a name within its limit") });
     }
     Ok(name.to_owned())
@@ -369,7 +375,7 @@ pub(crate) fn read_stamp(r: &mut Reader, base_ms: u64) -> Result<Reading, CodecE
     let relative_ms = r.int()?;
     let counter = if paired { r.uint()? } else { 0 };
     let ms = u64::try_from(base_ms as i64 + relative_ms).ok();
-    let counter = u16::try_from(counter).ok().filter(|counter| !paired || *counter > 0);
+    let counter = u16::try_from(counter).ok().filter(|counter| !paired || *counter > 0 || fault::is("clock-counter-of-0"));
     let reading = ms.zip(counter).and_then(|(ms, counter)| Reading::new(ms, counter));
     reading.ok_or(CodecError { at, fault: Fault::Schema("a stamp within its range, a counter of 0 left out") })
 }

@@ -58,6 +58,9 @@ impl Client {
     /// The own changes without a verdict that raised records to the lives that these rows stand on, ascending. (IDENT-25)
     pub(super) fn needs(&self, store: &dyn Store, rows: &[Row]) -> Result<Vec<u64>, StoreError> {
         let mut needs = Vec::new();
+        if fault::is("ident-no-needs") {
+            return Ok(needs);
+        }
         for row in rows {
             // The life it is written in, or else the one that it raises.
             let lives = (self.base.life(store, &row.record)?.life + 1..=row.life).rev().take(2);
@@ -79,8 +82,8 @@ impl Client {
         let old_needs = change.needs();
         let admissible_ms = detail.unwrap_or(u64::MAX).saturating_add(limits::CLOCK_ADMIT_MS);
         let replaceable = match code {
-            Code::CLOCK => change.reading.ms() > admissible_ms,
-            Code::NEEDS => true,
+            Code::CLOCK => change.reading.ms() > admissible_ms && !fault::is("clock-rejection-is-final"),
+            Code::NEEDS => !fault::is("ident-needs-is-final"),
             _ => false,
         };
         if !replaceable {
@@ -126,7 +129,7 @@ impl Client {
         let State::Streaming(session) = &self.state else { return Ok(()) };
         let mut under_way = session.under_way();
         match (error.class, under_way.next(), under_way.next()) {
-            (Class::Never, Some(alone), None) if self.outbox.is_careful() => {
+            (Class::Never, Some(alone), None) if self.outbox.is_careful() && !fault::is("ident-never-set-aside") => {
                 drop(under_way);
                 self.set_aside(store, alone, error.code)
             }

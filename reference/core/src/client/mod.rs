@@ -117,6 +117,15 @@ pub struct Client {
 /// Reopens of a space between two marks before the connection is given up.
 const REOPENS_MAX: u32 = 3;
 
+/// SESS-7: it may be sent before its time.
+fn ping_interval_ms() -> u64 {
+    match () {
+        () if fault::is("sess-client-never-pings") => u64::MAX / 4,
+        () if fault::is("mirror-early-pings") => limits::PING_INTERVAL_MS / 4,
+        () => limits::PING_INTERVAL_MS,
+    }
+}
+
 impl Client {
     /// Loads the replica that the store holds, or makes a fresh one in it.
     ///
@@ -207,7 +216,7 @@ impl Client {
 
     /// A limit as the server advertised it, where that is lower than the registry's. (LIMIT-6)
     fn limit(&self, key: u64, registered: usize) -> usize {
-        let advertised = self.limits.iter().find(|(known, _)| *known == key);
+        let advertised = self.limits.iter().find(|(known, _)| *known == key && !fault::is("limit-advertised-unread"));
         advertised.map_or(registered, |(_, value)| usize::try_from(*value).unwrap_or(usize::MAX).min(registered))
     }
 
@@ -226,6 +235,9 @@ impl Client {
     fn is_in_sync(&self) -> bool {
         let State::Streaming(session) = &self.state else { return false };
         let position = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
+        if fault::is("sync-always-in-sync") {
+            return true;
+        }
         session.is_quiet()
             && self.staging.is_none()
             && !self.subscription.joins()
@@ -267,7 +279,7 @@ impl Client {
         }
         self.heard_ms = now.mono_ms;
         self.state = State::AwaitWelcome { sent: now };
-        self.channel = 0;
+        self.channel = if fault::is("mirror-channel-numbers") { 7 } else { 0 };
         self.agreed = Profiles::CORE;
         self.ping = None;
         self.access.sent();
@@ -294,9 +306,13 @@ impl Client {
             return;
         }
         let doubled = limits::BACKOFF_BASE_MS << self.attempts.min(16);
+        let wait_ms = if fault::is("sess-bye-unheard") { 0 } else { wait_ms };
         let bound = doubled.min(limits::BACKOFF_CAP_MS).max(wait_ms);
+        let bound = bound + if fault::is("sess-waits-too-long") { 2 * limits::BACKOFF_CAP_MS } else { 0 };
         self.attempts += 1;
-        self.state = State::Waiting { until_ms: now.mono_ms + self.entropy.below(bound + 1) };
+        let drawn = self.entropy.below(bound + 1);
+        let drawn = if fault::is("mirror-longest-waits") { bound } else { drawn };
+        self.state = State::Waiting { until_ms: now.mono_ms + drawn };
         self.forget_presence();
         self.event(Event::Disconnected);
     }
@@ -391,7 +407,9 @@ impl Client {
         // SESS-4
         self.agreed = Profiles::from_codes(&welcome.profiles).common(self.config.profiles);
         // CLOCK-14
-        self.clock.correct(sent, now, welcome.time_ms);
+        if !fault::is("clock-welcome-ignored") {
+            self.clock.correct(sent, now, welcome.time_ms);
+        }
         self.outbox.note_clock(&self.clock);
         self.outbox.save(store)?;
         self.open(now, store)?;
@@ -410,7 +428,9 @@ impl Client {
 
     /// An error on channel 0. (SESS-12, SESS-25)
     fn refused(&mut self, now: Now, error: &ErrorMessage) {
-        match error.class {
+        let class = if fault::is("sess-class-unread") { error.code.class() } else { error.class };
+        match class {
+            Class::Never | Class::Credentials if fault::is("sess-never-is-soon") => self.give_up(now, 0),
             Class::Never | Class::Credentials => {
                 self.stop();
                 self.event(Event::Refused { code: error.code, text: error.text.clone() });
@@ -424,7 +444,9 @@ impl Client {
     fn channel_refused(&mut self, now: Now, store: &mut dyn Store, error: &ErrorMessage) -> Result<(), StoreError> {
         if error.code == Code::REPLACED {
             // IDENT-24: someone else lives under this id. ERROR-5: the channel is not spoken on again.
-            self.take_fresh_id(store, None)?;
+            if !fault::is("ident-replaced-keeps-its-id") {
+                self.take_fresh_id(store, None)?;
+            }
             self.open(now, store)?;
             return Ok(());
         }
@@ -432,6 +454,10 @@ impl Client {
             self.base.clear(store)?;
         }
         self.doubt(store, error)?;
+        if fault::is("sess-channel-error-is-final") {
+            self.stop();
+            return Ok(());
+        }
         self.refused(now, error);
         Ok(())
     }
@@ -445,7 +471,7 @@ impl Client {
             State::Waiting { until_ms } if *until_ms <= now.mono_ms => self.connect(now),
             State::Idle | State::Waiting { .. } => {}
             _ if self.deadline_ms().is_some_and(|due| due <= now.mono_ms) => self.give_up(now, 0),
-            State::AwaitOpened { .. } | State::Streaming(_) if self.sent_ms + limits::PING_INTERVAL_MS <= now.mono_ms => {
+            State::AwaitOpened { .. } | State::Streaming(_) if self.sent_ms + ping_interval_ms() <= now.mono_ms => {
                 // SESS-7
                 self.pings += 1;
                 self.ping = Some((self.pings, now));
@@ -462,7 +488,9 @@ impl Client {
     fn deadline_ms(&self) -> Option<u64> {
         match &self.state {
             State::Idle | State::Waiting { .. } => None,
+            State::Streaming(_) if fault::is("sess-client-waits-on") => None,
             // SESS-27
+            State::Connecting { .. } if fault::is("sess-connects-for-ever") => None,
             State::Connecting { since_ms } => Some(since_ms + limits::CONNECT_TIMEOUT_MS),
             State::AwaitWelcome { sent } => Some(sent.mono_ms + limits::HELLO_TIMEOUT_MS),
             State::AwaitOpened { since_ms } => Some(since_ms + limits::ACK_TIMEOUT_MS),
@@ -478,9 +506,9 @@ impl Client {
         let at = match &self.state {
             State::Idle => u64::MAX,
             State::Waiting { until_ms } => *until_ms,
-            State::Connecting { .. } | State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(0),
+            State::Connecting { .. } | State::AwaitWelcome { .. } => self.deadline_ms().unwrap_or(u64::MAX),
             State::AwaitOpened { .. } | State::Streaming(_) => {
-                let ping = self.sent_ms + limits::PING_INTERVAL_MS;
+                let ping = self.sent_ms + ping_interval_ms();
                 let reset = self.reset_due_ms().filter(|_| self.mismatched);
                 [self.deadline_ms(), reset, self.presence_due_ms()].into_iter().flatten().fold(ping, u64::min)
             }

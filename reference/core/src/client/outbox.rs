@@ -9,6 +9,7 @@ use crate::change::{Change, Cursor, Origin, Pushed, RecordName, read_fixed};
 use crate::clock::{Clock, History, Reading, Replica};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::entropy::Entropy;
+use crate::fault;
 use crate::hash::{Link, start_link};
 use crate::limits;
 use crate::registry::Code;
@@ -86,7 +87,9 @@ impl Outbox {
         }
         let mut outbox = Self { identity, pending: BTreeMap::new(), touched: BTreeMap::new(), careful: store.get(CAREFUL_KEY)?.is_some() };
         for (seq, kept) in outbox.kept_after(store, outbox.identity.settled.0)? {
-            outbox.hold(seq, Pending { change: kept.change, link: kept.link, bytes: kept.bytes, rejected: skipped_as(kept.verdict) });
+            let reading = if fault::is("model-change-altered") { kept.change.reading.next() } else { kept.change.reading };
+            let change = Change { reading, ..kept.change };
+            outbox.hold(seq, Pending { change, link: kept.link, bytes: kept.bytes, rejected: skipped_as(kept.verdict) });
         }
         outbox.save(store)?;
         Ok(outbox)
@@ -99,13 +102,20 @@ impl Outbox {
 
     /// Takes the clock's state into the identity, to be saved with it.
     pub fn note_clock(&mut self, clock: &Clock) {
-        self.identity.reading = clock.last();
+        if !fault::is("clock-reading-not-kept") {
+            self.identity.reading = clock.last();
+        }
         self.identity.offset_ms = clock.offset_ms();
+    }
+
+    /// The seq of the next change. (MODEL-1)
+    pub fn next_seq(&self) -> u64 {
+        self.identity.last.0 + if fault::is("model-seq-gap") { 2 } else { 1 }
     }
 
     /// Appends a change to the chain. (MODEL-1)
     pub fn mint(&mut self, store: &mut dyn Store, change: Change) -> Result<u64, StoreError> {
-        let seq = self.identity.last.0 + 1;
+        let seq = self.next_seq();
         debug_assert_eq!(change.seq, seq, "a change is minted under the next seq");
         let link = self.identity.last.1.next(change.hash());
         let bytes = put_kept(store, seq, None, link, &change)?;
@@ -134,8 +144,8 @@ impl Outbox {
     pub fn pushed(&self, seq: u64) -> Option<(Pushed, usize)> {
         let pending = self.pending.get(&seq)?;
         let item = match pending.rejected {
-            Some(_) => Pushed::Skip { seq, hash: pending.change.hash() },
-            None => Pushed::Change { change: pending.change.clone(), bytes: pending.bytes, value_bytes_max: 0 },
+            Some(_) if !fault::is("ident-rejected-pushed-again") => Pushed::Skip { seq, hash: pending.change.hash() },
+            _ => Pushed::Change { change: pending.change.clone(), bytes: pending.bytes, value_bytes_max: 0 },
         };
         Some((item, pending.bytes))
     }
@@ -183,7 +193,7 @@ impl Outbox {
         self.set_careful(store, false)?;
         self.identity.settled = (seq, pending.link);
         put_kept(store, seq, Some((code, position)), pending.link, &pending.change)?;
-        if let Some(old) = seq.checked_sub(limits::RETAINED_CHANGES_MIN as u64) {
+        if let Some(old) = seq.checked_sub(if fault::is("ident-retains-nothing") { 0 } else { limits::RETAINED_CHANGES_MIN as u64 }) {
             store.delete(&kept_key(old))?;
         }
         Ok(Some(pending))
@@ -250,8 +260,9 @@ impl Outbox {
                 reminted.orphans.push(seq);
                 continue;
             };
-            let origin = kept.change.origin.clone().unwrap_or(Origin { replica: old, seq, link: kept.link });
-            let mut change = Change { seq: self.identity.last.0 + 1, origin: Some(origin), ..kept.change };
+            let earlier = kept.change.origin.clone().filter(|_| !fault::is("ident-origin-renamed"));
+            let origin = earlier.unwrap_or(Origin { replica: old, seq, link: kept.link });
+            let mut change = Change { seq: self.next_seq(), origin: Some(origin).filter(|_| !fault::is("ident-no-origin")), ..kept.change };
             change.set_needs(&needs);
             names.rename(seq, self.mint(store, change)?);
         }
@@ -266,6 +277,7 @@ impl Outbox {
 
     /// Sets whether one change at a time is pushed, durably.
     pub fn set_careful(&mut self, store: &mut dyn Store, careful: bool) -> Result<(), StoreError> {
+        let careful = careful && !fault::is("ident-not-careful");
         match (std::mem::replace(&mut self.careful, careful), careful) {
             (false, true) => store.put(CAREFUL_KEY, &[]),
             (true, false) => store.delete(CAREFUL_KEY),
@@ -391,6 +403,9 @@ const FORGOTTEN_PAGE: usize = 16;
 
 /// Keeps a rejection for the application. (IDENT-22)
 pub(super) fn keep_rejection(store: &mut dyn Store, replica: Replica, code: Code, change: &Change) -> Result<(), StoreError> {
+    if fault::is("ident-rejection-not-kept") {
+        return Ok(());
+    }
     let number = store.get(b"X")?.map_or(Ok(0), |bytes| Reader::new(&bytes).uint()).map_err(damaged)? + 1;
     let mut last = Writer::default();
     last.uint(number);
@@ -428,7 +443,7 @@ pub(super) fn base() -> Space {
 }
 
 fn fresh(space: &str, entropy: &mut Entropy) -> Identity {
-    let replica = Replica(entropy.bytes16());
+    let replica = if fault::is("ident-fixed-id") { Replica([7; 16]) } else { Replica(entropy.bytes16()) };
     let start = (0, start_link(space, replica));
     Identity { space: space.to_owned(), replica, last: start, settled: start, reading: Reading::ZERO, offset_ms: 0, cursor: None }
 }

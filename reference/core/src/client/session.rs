@@ -79,7 +79,7 @@ impl Session {
 
     /// When a verdict is overdue. (SESS-14)
     pub fn verdict_due_ms(&self) -> Option<u64> {
-        (!self.in_flight.is_empty()).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
+        (!self.in_flight.is_empty() && !fault::is("sess-waits-for-a-verdict")).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
     }
 }
 
@@ -126,6 +126,10 @@ impl Client {
             self.subscription.ask(&mut open);
         }
         self.send(now, self.channel, &[Message::Open(open)], 0);
+        let early = self.outbox.pushed(self.outbox.identity.settled.0 + 1).filter(|_| fault::is("sess-pushes-early"));
+        if let Some((item, _)) = early {
+            self.send(now, self.channel, &[Message::Push(Push { author: None, items: vec![item] })], 0);
+        }
         Ok(())
     }
 
@@ -134,14 +138,21 @@ impl Client {
         // PEER-5: base is gone on from only where all that it settles is known.
         let known = self.held.ground.whole || !self.peers();
         let cursor = self.outbox.identity.cursor.clone().filter(|_| known);
-        let Some(staging) = &self.staging else { return cursor };
+        let Some(staging) = self.staging.as_ref().filter(|_| !fault::is("sync-staging-forgotten")) else { return cursor };
         let position = if staging.resets { 0 } else { cursor.map_or(0, |cursor| cursor.position) };
         // A catch-up of collections that join base begins before its cursor. (SYNC-32, SUB-6)
-        Some(Cursor { position: position.min(staging.to), history: staging.history, staged: Some(staging.to) })
+        Some(Cursor {
+            position: position.min(staging.to),
+            history: staging.history,
+            staged: Some(staging.to + u64::from(fault::is("sync-staged-runs-ahead"))),
+        })
     }
 
     /// Forgets what is kept of a catch-up under way. (SYNC-31)
     pub(super) fn drop_staging(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if fault::is("sync-staging-kept") {
+            return Ok(());
+        }
         if self.staging.take().is_some() {
             Staging::clear(store)?;
         }
@@ -168,7 +179,7 @@ impl Client {
             self.drop_staging(store)?;
         }
         // SYNC-30: a resumed reset is one still.
-        let reset = told || self.staging.as_ref().is_some_and(|staging| staging.resets);
+        let reset = told || !fault::is("sync-resumed-reset-adds") && self.staging.as_ref().is_some_and(|staging| staging.resets);
         self.note_reset(store, opened.reset)?;
         self.head = Some(opened.position);
         self.note_rights(opened.rights);
@@ -188,16 +199,20 @@ impl Client {
         if !reset {
             self.enter_history(store, opened.history)?;
         }
+        if told && fault::is("sync-reset-drops-the-overlay") {
+            self.outbox.offered().into_iter().try_for_each(|seq| self.outbox.set_aside(store, seq, Code::STALE).map(drop))?;
+        }
         if told && self.outbox.identity.cursor.is_some() {
             self.event(Event::Reset { reason: opened.reset });
         }
         self.set_aside_what_is_not_agreed(store)?;
         match chain {
             Chain::Same => {}
+            Chain::Behind if fault::is("ident-lost-not-offered") => {}
             Chain::Behind if self.outbox.regress(store, opened.last_seq)? => self.outbox.save(store)?,
             Chain::Behind | Chain::Unknown => return self.remint(now, store, Some(opened.last_seq)),
             // The outcomes in the catch-up tell how far the chains agree. (IDENT-13)
-            Chain::Forked if opened.last_seq > settled => self.session().forked = true,
+            Chain::Forked if opened.last_seq > settled && !fault::is("ident-remints-all") => self.session().forked = true,
             Chain::Forked => return self.remint(now, store, Some(0)),
         }
         self.begin_presence(now);
@@ -208,6 +223,9 @@ impl Client {
     /// IDENT-11, IDENT-12
     fn compare(&self, store: &dyn Store, opened: &Opened) -> Result<Chain, StoreError> {
         let identity = &self.outbox.identity;
+        if fault::is("ident-opened-not-compared") {
+            return Ok(Chain::Same);
+        }
         if opened.last_seq > identity.last.0 {
             return Ok(Chain::Forked);
         }
@@ -229,7 +247,13 @@ impl Client {
     /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6, ACCESS-12)
     pub(super) fn push(&mut self, now: Now) {
         // IDENT-28
-        let window_changes = if self.outbox.is_careful() { 1 } else { self.limit(6, limits::PUSH_WINDOW_CHANGES) };
+        let window_changes = if fault::is("mirror-window-of-four") {
+            4
+        } else if self.outbox.is_careful() {
+            1
+        } else {
+            self.limit(6, limits::PUSH_WINDOW_CHANGES)
+        };
         let window_bytes = self.limit(7, limits::PUSH_WINDOW_BYTES);
         let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
         let may_write = self.access.may_write();
@@ -255,7 +279,10 @@ impl Client {
             let mut batch_bytes = 0;
             while let Some((item, bytes)) = self.outbox.pushed(session.pushed + 1) {
                 let full = session.in_flight.len() >= window_changes || under_way + bytes > window_bytes;
-                if session.pushed >= upto || full && !session.in_flight.is_empty() || batch_bytes + bytes > frame_bytes && !batch.is_empty()
+                let full = full && !fault::is("sess-no-window");
+                if session.pushed >= upto
+                    || full && !session.in_flight.is_empty()
+                    || (batch_bytes + bytes > frame_bytes || fault::is("mirror-push-of-one")) && !batch.is_empty()
                 {
                     break;
                 }
@@ -325,7 +352,7 @@ impl Client {
     fn is_next(&mut self, position: u64) -> bool {
         let Some(cursor) = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position) else { return false };
         let follows = if self.subscription.is_partial() { position > cursor } else { position == cursor + 1 };
-        follows && self.is_caught_up()
+        (follows || fault::is("sess-any-position")) && self.is_caught_up()
     }
 
     /// Whether no catch-up is under way.
@@ -344,9 +371,13 @@ impl Client {
 
     pub(super) fn move_cursor(&mut self, store: &mut dyn Store, position: u64) -> Result<(), StoreError> {
         let history = self.session().history;
+        let position = position + u64::from(fault::is("sync-cursor-runs-ahead"));
         self.outbox.identity.cursor = Some(Cursor { position, history, staged: None });
         self.head = self.head.max(Some(position));
         self.outbox.note_clock(&self.clock);
+        if fault::is("sync-cursor-kept-later") {
+            return Ok(());
+        }
         self.outbox.save(store)
     }
 
@@ -358,7 +389,10 @@ impl Client {
         }
         self.clock.observe(now, change.reading);
         self.settle_change(store, author, &change, position)?;
-        let change = self.subscription.part_of(change);
+        let mut change = self.subscription.part_of(change);
+        if fault::is("merge-arrivals-win") {
+            change.reading = self.clock.mint(now);
+        }
         self.base.apply(store, author, &change, position)?;
         self.move_cursor(store, position)?;
         self.event(Event::Changed(names(&change)));
@@ -385,7 +419,9 @@ impl Client {
                 return Ok(false);
             }
             let change = self.subscription.part_of(pending.change.clone());
-            self.base.apply(store, self.outbox.identity.replica, &change, position)?;
+            if !fault::is("model-settled-without-base") {
+                self.base.apply(store, self.outbox.identity.replica, &change, position)?;
+            }
             self.outbox.settle(store, Code::ACCEPTED, position)?;
         }
         self.landed(ack.seq);
@@ -424,8 +460,12 @@ impl Client {
     ) -> Result<(), StoreError> {
         let replica = self.outbox.identity.replica;
         let Some(Pending { change, rejected, .. }) = self.outbox.settle(store, code, position)? else { return Ok(()) };
+        if fault::is("model-base-takes-the-rejected") {
+            self.base.apply(store, replica, &change, position)?;
+        }
         self.event(Event::Changed(self.names_of(&change)));
-        if rejected.is_some() || code == Code::DUPLICATE || code == Code::SKIPPED {
+        let quiet = code == Code::DUPLICATE && !fault::is("ident-duplicate-reported") || code == Code::SKIPPED;
+        if rejected.is_some() || quiet {
             return Ok(());
         }
         if self.replaced(now, store, &change, (code, detail))? {
@@ -454,6 +494,11 @@ impl Client {
             return Ok(false);
         }
         self.head = self.head.max(Some(states.to));
+        if !states.last && fault::is("sync-shows-parts") {
+            for item in states.items.clone() {
+                self.take_item(now, store, item, states.to, &mut Vec::new(), &mut Vec::new())?;
+            }
+        }
         if !states.last {
             let staging = Staging::keep(store, self.staging.take(), reset, states)?;
             self.staging = Some(staging);
@@ -463,7 +508,9 @@ impl Client {
         if reset {
             // SYNC-15
             self.session().reset = false;
-            self.base.clear(store)?;
+            if !fault::is("sync-reset-adds") {
+                self.base.clear(store)?;
+            }
         }
         self.subscription.complete(store)?;
         self.begin_settled(store, reset, states.to)?;
@@ -526,7 +573,9 @@ impl Client {
             }
             let life = self.base.life(store, &record)?.life;
             // HORIZON-10; SYNC-14: cells of other lives are dropped.
-            if row_life != life && !(fault::is("horizon-client-keeps-greater-lives") && life > row_life) {
+            if row_life != life
+                && !(fault::is("horizon-client-keeps-greater-lives") && life > row_life || fault::is("sync-lives-kept") && life > 0)
+            {
                 self.base.set_life(store, &record, row_life, position)?;
             }
             for (name, state) in cells {

@@ -108,6 +108,9 @@ impl Client {
         if self.outbox.pending_count() >= limits::PENDING_CHANGES_MAX as u64 {
             return refuse("too many changes wait for the server".into(), format!("{} pending changes", limits::PENDING_CHANGES_MAX));
         }
+        if fault::is("clock-refuses-writes") && self.clock.last().ms() > now.wall_ms + limits::CLOCK_ABSORB_MS {
+            return refuse("a clock that was set back".into(), "a clock at or after the last reading");
+        }
         let value_bytes_max = self.limit(3, limits::VALUE_BYTES_MAX);
         let mut wanted: BTreeMap<RecordName, Wanted> = BTreeMap::new();
         for write in writes {
@@ -147,6 +150,8 @@ impl Client {
         let shown = life::is_alive(state.life);
         let next = match (shown, wanted.delete) {
             (true, false) => state.life,
+            (true, true) if fault::is("merge-delete-raises-by-3") => state.life + 3,
+            (false, false) if fault::is("merge-write-does-not-revive") => state.life.max(1),
             (true, true) | (false, false) => state.life + 1,
             (false, true) => return refuse(format!("{}/{} is not there to delete", record.collection, record.id), "a record that shows"),
         };
@@ -154,6 +159,7 @@ impl Client {
             return refuse(format!("{}/{} was deleted too often", record.collection, record.id), format!("life {}", limits::LIFE_MAX));
         }
         let op = |(field, value): (String, Option<Value>)| {
+            let value = value.filter(|value| *value != Value::Null || !fault::is("merge-null-is-unset"));
             let payload = value.map_or(Payload::Unset, Payload::Set);
             Op { field, rule: LWW, after: None, payload }
         };
@@ -175,7 +181,9 @@ impl Client {
             let state = self.overlaid(store, &row.record)?;
             for op in &mut row.ops {
                 let seen = |name: &CellName| match state.cells.get(name).filter(|_| state.life == row.life) {
-                    Some(State::Stamped(cell)) => Some(cell.stamp.reading).filter(|seen: &Reading| *seen >= reading),
+                    Some(State::Stamped(cell)) => {
+                        Some(cell.stamp.reading).filter(|seen: &Reading| *seen >= reading && !fault::is("clock-no-after"))
+                    }
                     _ => None,
                 };
                 if op.rule == LWW {
@@ -188,7 +196,7 @@ impl Client {
             }
         }
         let needs = self.needs(store, &rows)?;
-        let mut change = Change { seq: self.outbox.identity.last.0 + 1, reading, rows, origin: None, extra: Vec::new() };
+        let mut change = Change { seq: self.outbox.next_seq(), reading, rows, origin: None, extra: Vec::new() };
         change.set_needs(&needs);
         Ok(change)
     }
@@ -271,6 +279,9 @@ pub(super) fn check_value(field: &str, value: Option<&Value>, bytes_max: usize) 
 
 /// LIMIT-3. The literal form is never shorter than the pushed one by more than its head.
 fn check_size(change: &Change, ops_max: usize, bytes_max: usize) -> Result<(), WriteError> {
+    if fault::is("model-local-size-unchecked") {
+        return Ok(());
+    }
     if change.op_count() > ops_max {
         return refuse(format!("a change of {} ops", change.op_count()), format!("{ops_max} ops"));
     }

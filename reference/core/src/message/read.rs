@@ -70,13 +70,16 @@ pub fn decode_frame(bytes: &[u8], profiles: Profiles, base_of: impl Fn(u16) -> u
     let mut base_ms = base_of(channel);
     let mut messages = Vec::new();
     while !r.is_end() {
-        let message = read_message(&mut r, profiles, base_ms)?;
+        let message = match read_message(&mut r, profiles, base_ms) {
+            Err(_) if fault::is("codec-rest-ignored") && !messages.is_empty() => break,
+            read => read?,
+        };
         if let Message::Opened(opened) = &message {
             base_ms = opened.base_ms;
         }
         messages.push(message);
     }
-    if messages.is_empty() {
+    if messages.is_empty() && !fault::is("frame-empty-taken") {
         r.fault(Fault::Truncated)?;
     }
     Ok(Frame { channel, messages })
@@ -106,8 +109,9 @@ fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Mess
     let items = expect_items(r, 1..=usize::MAX)?;
     let code = r.uint()?;
     // FRAME-4
-    if !owner(code).is_some_and(|owner| profiles.has(owner)) {
-        return Err(WireError { code: Code::UNKNOWN_MESSAGE, detail: Some(code), text: format!("message code {code}") });
+    if !owner(code).is_some_and(|owner| profiles.has(owner) || fault::is("profile-any-message")) {
+        let code_of = if fault::is("frame-unknown-is-malformed") { Code::MALFORMED } else { Code::UNKNOWN_MESSAGE };
+        return Err(WireError { code: code_of, detail: Some(code), text: format!("message code {code}") });
     }
     let mut fields = Fields { r, left: items - 1, profiles };
     let message = match code {
@@ -196,7 +200,7 @@ impl Fields<'_, '_> {
             return Err(CodecError { at, fault: Fault::Schema("no more fields than the schema has") }.into());
         }
         let pairs = self.r.map()?;
-        if pairs == 0 {
+        if pairs == 0 && !fault::is("frame-empty-extensions") {
             return Err(CodecError { at, fault: Fault::Schema("no empty extension map") }.into());
         }
         let mut before = None;
@@ -210,7 +214,7 @@ impl Fields<'_, '_> {
             if known(key, self.r)? {
                 continue;
             }
-            if key < 0 {
+            if key < 0 && !fault::is("frame-critical-ignored") || fault::is("frame-all-critical") {
                 let text = format!("byte {at}: extension key {key} is not known");
                 return Err(WireError { code: Code::CRITICAL_EXTENSION, detail: None, text });
             }
@@ -240,6 +244,9 @@ impl Fields<'_, '_> {
             let key = self.r.uint()?;
             if limits.last().is_some_and(|(before, _)| *before >= key) {
                 return Err(CodecError { at, fault: Fault::KeyOrder });
+            }
+            if key > 8 && fault::is("limit-unknown-refused") {
+                return Err(CodecError { at, fault: Fault::Schema("a limit that is known") });
             }
             limits.push((key, self.r.uint()?));
         }
@@ -333,7 +340,8 @@ impl Fields<'_, '_> {
         let items = expect_items(self.r, 2..=3)?;
         let (position, history) = (self.r.uint()?, self.history()?);
         // SYNC-32
-        let staged = if items == 3 { Some(self.within(position..=u64::MAX, "a staged position from the cursor's on")?) } else { None };
+        let least = if fault::is("sync-staged-below") { 0 } else { position };
+        let staged = if items == 3 { Some(self.within(least..=u64::MAX, "a staged position from the cursor's on")?) } else { None };
         Ok(Some(Cursor { position, history, staged }))
     }
 
@@ -445,7 +453,7 @@ impl Fields<'_, '_> {
                 Ok(Item::Outcome(Outcome { seq, link, code, class: self.class()?, detail: self.detail()? }))
             }
             (-4, _) => Ok(Item::Plain(self.plain(items - 1)?)),
-            (-5, 4..) if self.profiles.has(Profiles::RULES) => {
+            (-5, 4..) if self.profiles.has(Profiles::RULES) || fault::is("profile-any-form") => {
                 let (author, seq) = (self.replica()?, read_seq(self.r)?);
                 Ok(Item::Keyed { author, seq, rows: self.rows(items - 3, &Form::Keyed)? })
             }

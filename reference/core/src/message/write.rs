@@ -3,6 +3,7 @@
 use super::{ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, States, Void, Welcome, read};
 use crate::change::{Cursor, write_row, write_stamp};
 use crate::codec::Writer;
+use crate::fault;
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 
 /// A frame of these messages. Stamps are relative to `base_ms`.
@@ -210,9 +211,12 @@ fn write_detail(w: &mut Writer, detail: Option<u64>) {
 
 fn write_error(w: &mut Writer, error: &ErrorMessage) {
     w.uint(error.code.0);
-    w.uint(error.class.code());
-    write_detail(w, error.detail);
+    w.uint(if fault::is("error-class-of-another") { (error.class.code() + 1) % 4 } else { error.class.code() });
+    write_detail(w, error.detail.filter(|_| !fault::is("error-without-detail")));
     // LIMIT-7
+    if fault::is("limit-long-text") {
+        return w.text(&"x".repeat(ERROR_TEXT_BYTES_MAX + 1));
+    }
     let end = (0..=ERROR_TEXT_BYTES_MAX.min(error.text.len())).rev().find(|end| error.text.is_char_boundary(*end));
     w.text(&error.text[..end.unwrap_or(0)]);
 }

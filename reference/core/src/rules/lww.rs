@@ -17,6 +17,9 @@ pub struct Lww {
 impl Lww {
     /// The join of two cells of one life: the greater stamp, then the greater encoding. (MERGE-8, MERGE-9)
     pub fn join(self, other: Self) -> Self {
+        if fault::is("merge-unset-always-loses") && self.value.is_some() != other.value.is_some() {
+            return if self.value.is_some() { self } else { other };
+        }
         let encoded = |cell: &Self| cell.value.as_ref().map(Value::encoded).filter(|_| !fault::is("merge-tie-to-either"));
         let order = self.stamp.cmp(&other.stamp).then_with(|| encoded(&self).cmp(&encoded(&other)));
         let order = if fault::is("merge-lower-stamp") { order.reverse() } else { order };
@@ -26,7 +29,8 @@ impl Lww {
 
 /// The effective stamp of an op of a confirmed change with this reading. (CLOCK-7, CLOCK-9)
 pub fn effective(reading: Reading, after: Option<Reading>, author: Replica, existing: Option<&Lww>) -> Stamp {
-    let honoured = after.filter(|after| existing.is_some_and(|cell| cell.stamp.reading >= *after));
+    let honoured =
+        after.filter(|after| existing.is_some_and(|cell| cell.stamp.reading >= *after) || fault::is("clock-after-always-counts"));
     Stamp { reading: honoured.map_or(reading, Reading::next), author }
 }
 

@@ -9,6 +9,7 @@ use crate::change::Cursor;
 use crate::clock::{History, Now};
 use crate::credit::Credit;
 use crate::fault;
+use crate::hash::start_link;
 use crate::limits;
 use crate::message::{Ack, Message, Open, Opened, Push};
 use crate::registry::{Code, DURABILITY_STORED, Profiles, Reset};
@@ -30,7 +31,7 @@ impl Server {
             _ => Profiles::CORE,
         };
         // SESS-16
-        if conn.channels.contains_key(&channel) {
+        if conn.channels.contains_key(&channel) && !fault::is("sess-channel-taken-over") {
             return unexpected(2, "the channel is in use");
         }
         if conn.channels.len() >= limits::CHANNELS_MAX {
@@ -39,7 +40,10 @@ impl Server {
         let agreed = conn.agreed();
         let right = grant.rights.of(&open.space);
         // SEC-5
-        if right == Right::None {
+        if right == Right::None && fault::is("sec-says-what-is-there") && log::find_space(store, &open.space)?.is_none() {
+            return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
+        }
+        if right == Right::None && !fault::is("sec-opens-any-space") {
             return refuse(channel, Code::FORBIDDEN, None, "the token does not open this space");
         }
         // ACCESS-7
@@ -47,14 +51,15 @@ impl Server {
             return refuse(channel, Code::FORBIDDEN, None, "the replica was revoked");
         }
         // ACCESS-9
-        let creates = grant.creates && right == Right::Write || fault::is("access-anyone-makes-spaces");
+        let creates =
+            grant.creates && right == Right::Write || fault::is("access-anyone-makes-spaces") || fault::is("sess-makes-any-space");
         let Some(number) = self.host(now, store, &open.space, creates)? else {
             return refuse(channel, Code::UNKNOWN_SPACE, None, "no such space");
         };
         let space = &self.spaces[&number];
         let settled = match space.log.settled(store, open.replica)? {
             // IDENT-9
-            Some(settled) if settled.opened && settled.subject != grant.subject => {
+            Some(settled) if settled.opened && settled.subject != grant.subject && !fault::is("ident-any-subject") => {
                 return refuse(channel, Code::FORBIDDEN, None, "the replica belongs to another subject");
             }
             Some(settled) if settled.opened => settled,
@@ -78,19 +83,27 @@ impl Server {
         let scope = Scope::of(&open, cursor);
         let joins = scope.joins() && !fault::is("sub-joins-without-states");
         // SYNC-28, SUB-6
+        let staged = staged.filter(|_| !fault::is("sync-begins-again"));
         let start = staged.unwrap_or(if joins { 0 } else { cursor });
+        let start = if fault::is("sync-nothing-after-a-cursor") && reset == Reset::NONE { space.head } else { start };
         let opened = Opened {
             position: space.head,
             history: space.history.history,
-            last_seq: settled.seq,
-            link: settled.link,
+            last_seq: if fault::is("ident-opened-without-seq") { 0 } else { settled.seq },
+            link: if fault::is("ident-opened-without-link") { start_link(&open.space, open.replica) } else { settled.link },
             base_ms: space.history.base_ms,
             reset,
-            rights: agreed.has(Profiles::ACCESS).then(|| right.code()).filter(|_| !fault::is("access-opened-without-the-right")),
+            rights: (agreed.has(Profiles::ACCESS) || fault::is("profile-rights-unasked"))
+                .then(|| right.code())
+                .filter(|_| !fault::is("access-opened-without-the-right")),
         };
         // SYNC-25: outcomes travel in states only.
         let resumed = reset == Reset::NONE && open.cursor.as_ref().is_some_and(|cursor| cursor.staged.is_some());
-        let catching = reset != Reset::NONE || resumed || joins || settled.seq > open.settled;
+        let catching = reset != Reset::NONE && !fault::is("sync-empty-reset-unsaid")
+            || resumed
+            || joins
+            || fault::is("mirror-states-after-absence") && start < space.head
+            || settled.seq > open.settled && !fault::is("sync-verdicts-not-in-states");
         // SYNC-11: the outcomes up to the staged position were in the parts that the client keeps.
         let told = if resumed { space.log.settled_by(store, open.replica, (open.settled, settled.seq), start)? } else { open.settled };
         let presence = agreed.has(Profiles::PRESENCE).then(Told::default);
@@ -118,7 +131,9 @@ impl Server {
                 asked: Default::default(),
             },
         );
-        self.reply(id, channel, &Message::Opened(opened), 0);
+        if !fault::is("sess-open-unanswered") {
+            self.reply(id, channel, &Message::Opened(opened), 0);
+        }
         Ok(())
     }
 
@@ -133,7 +148,7 @@ impl Server {
     fn attach(&mut self, id: ConnId, number: u16, channel: Channel) {
         // IDENT-8: the newest wins.
         let before = self.spaces.get(&channel.space).and_then(|space| space.readers.get(&channel.replica)).copied();
-        if let Some((old, old_number)) = before {
+        if let Some((old, old_number)) = before.filter(|_| !fault::is("ident-two-at-once")) {
             self.fail_channel(old, old_number, Code::REPLACED, None, "the replica was opened elsewhere");
         }
         let space = self.spaces.get_mut(&channel.space).expect("the caller opened it");
@@ -152,14 +167,21 @@ impl Server {
             Some(number) => number,
             None if creates
                 && self.config.create_spaces
-                && (!log::is_deleted(store, name)? || fault::is("access-deleted-spaces-come-back")) =>
+                && (!log::is_deleted(store, name)?
+                    || fault::is("access-deleted-spaces-come-back")
+                    || fault::is("sess-makes-any-space")) =>
             {
                 log::create_space(store, name)?
             }
             None => return Ok(None),
         };
         let log = Log::new(name, number);
-        let history = log.begin_history(store, History(self.entropy.bytes8()), now.wall_ms)?;
+        let last = log.histories(store)?.pop().filter(|_| fault::is("sync-one-history"));
+        let history = if let Some(last) = last {
+            last
+        } else {
+            log.begin_history(store, History(self.entropy.bytes8()), if fault::is("mirror-stamps-from-0") { 0 } else { now.wall_ms })?
+        };
         let head = log.head(store)?;
         self.touch(number);
         self.spaces.insert(number, Hosted::new(log, history, head));
@@ -203,6 +225,9 @@ impl Server {
             (true, Message::Shut) => {
                 // SESS-17
                 self.detach(id, channel);
+                if fault::is("sess-shut-unanswered") {
+                    return Ok(());
+                }
                 self.reply(id, channel, &Message::Shut, 0);
                 Ok(())
             }
@@ -211,7 +236,7 @@ impl Server {
                 Ok(())
             }
             // SESS-17, ERROR-6: the channel ended while this was under way.
-            (false, _) if conn.ended.contains_key(&channel) => Ok(()),
+            (false, _) if conn.ended.contains_key(&channel) && !fault::is("error-late-is-unexpected") => Ok(()),
             (_, _) => unexpected(code, "not a message for this channel"),
         }
     }
@@ -259,11 +284,14 @@ impl Server {
 
 /// Whether a cursor can be resumed from, and why not. (SYNC-3, SYNC-4, SYNC-29, HORIZON-7)
 fn reset_reason(histories: &[HistoryStart], (head, horizon): (u64, u64), cursor: Option<&Cursor>) -> u64 {
-    let Some(cursor) = cursor else { return Reset::NO_CURSOR };
+    let Some(cursor) = cursor else { return if fault::is("sync-wrong-reason") { Reset::HISTORY } else { Reset::NO_CURSOR } };
+    if fault::is("sync-any-cursor") {
+        return Reset::NONE;
+    }
     let Some(at) = histories.iter().position(|start| start.history == cursor.history) else { return Reset::HISTORY };
     let last = histories.get(at + 1).map_or(head, |next| next.first);
     // SYNC-29
-    match cursor.staged.unwrap_or(cursor.position) {
+    match cursor.staged.filter(|_| !fault::is("sync-staged-unjudged")).unwrap_or(cursor.position) {
         position if position > last => Reset::FUTURE,
         // HORIZON-7
         position if position < horizon && !fault::is("horizon-resumes-below") => Reset::HORIZON,

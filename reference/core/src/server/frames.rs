@@ -3,6 +3,7 @@
 use super::{ConnId, Failure, Input, Phase, RETRY_MS, Refusal, Server};
 use crate::clock::Now;
 use crate::credit::Credit;
+use crate::fault;
 use crate::limits;
 use crate::message::{Message, costs, decode_frame};
 use crate::registry::{Code, Profiles};
@@ -38,7 +39,7 @@ impl Server {
         }
         conn.heard_ms = now.mono_ms;
         self.batch_conns.insert(id);
-        if bytes.len() > limits::FRAME_BYTES_MAX {
+        if bytes.len() > if fault::is("limit-frames-of-half") { limits::FRAME_BYTES_MAX / 2 } else { limits::FRAME_BYTES_MAX } {
             return self.handle(now, store, Input::TooLarge(id));
         }
         let profiles = conn.agreed();

@@ -40,6 +40,9 @@ pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: P
     };
     let last = log.settled(store, author)?.map_or(0, |settled| settled.seq);
     // IDENT-6: nothing is taken from beyond a gap.
+    if seq > last + 1 && fault::is("ident-gap-acked") {
+        return Ok(Judged::Again { position: 0, seq, verdict: Verdict::ACCEPTED });
+    }
     if seq > last + 1 {
         return Ok(Judged::Refused { code: Code::GAP, detail: last + 1 });
     }
@@ -52,7 +55,15 @@ pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: P
     }
     let Pushed::Change { change, bytes, value_bytes_max } = pushed else {
         // IDENT-20: the chain goes on through a skip.
-        return settle(log, store, author, seq, link, None, Verdict::rejected(Code::SKIPPED, None));
+        return settle(
+            log,
+            store,
+            author,
+            seq,
+            link,
+            None,
+            if fault::is("ident-skip-accepted") { Verdict::ACCEPTED } else { Verdict::rejected(Code::SKIPPED, None) },
+        );
     };
     let mut verdict = verdict(log, store, &name(author, seq, link), &change, (bytes, value_bytes_max), terms)?;
     // ACCESS-10
@@ -67,7 +78,9 @@ pub(super) fn judge(log: &Log, store: &mut dyn Store, author: Replica, pushed: P
 fn again(log: &Log, store: &dyn Store, author: Replica, seq: u64, link: Link) -> Result<Judged, StoreError> {
     match log.settled_change(store, author, seq)? {
         // IDENT-4: the same change once more.
-        Some(settled) if settled.link == link => Ok(Judged::Again { position: settled.position, seq, verdict: settled.verdict }),
+        Some(settled) if (settled.link == link) != fault::is("ident-repeat-is-fork") || fault::is("ident-fork-acked") => {
+            Ok(Judged::Again { position: settled.position, seq, verdict: settled.verdict })
+        }
         // IDENT-5: another change under the same name.
         _ => Ok(Judged::Refused { code: Code::FORK, detail: seq }),
     }
@@ -89,29 +102,35 @@ fn verdict(
     let reject = |code, detail| Ok(Verdict::rejected(code, detail));
     // IDENT-15: a change settled under another name has had its verdict.
     for origin in [Some(own_name), change.origin.as_ref()].into_iter().flatten() {
-        match log.origin_verdict(store, origin)? {
+        match log.origin_verdict(store, origin)?.filter(|_| !fault::is("ident-origin-ignored")) {
             Some(Code::ACCEPTED | Code::DUPLICATE) => return reject(Code::DUPLICATE, None),
             Some(code) => return reject(code, None),
             None => {}
         }
     }
+    if fault::is("error-clock-before-limits") && change.reading.ms() > terms.now_ms + limits::CLOCK_ADMIT_MS {
+        return reject(Code::CLOCK, Some(terms.now_ms));
+    }
     // LIMIT-3, LIMIT-4
     let bounds = [(change.op_count(), limits::CHANGE_OPS_MAX), (bytes, limits::CHANGE_BYTES_MAX), (value_bytes, limits::VALUE_BYTES_MAX)];
-    if let Some((_, bound)) = bounds.into_iter().find(|(found, bound)| found > bound) {
-        return reject(Code::LIMIT, Some(bound as u64));
+    let bounds = &bounds[if fault::is("limit-any-change") { 2 } else { 0 }..if fault::is("limit-any-value") { 2 } else { 3 }];
+    if let Some((_, bound)) = bounds.iter().find(|(found, bound)| found > bound) {
+        return reject(Code::LIMIT, Some(*bound as u64));
     }
     // SUB-18
     if log.cells().has_too_many_collections(store, change, limits::SPACE_COLLECTIONS_MAX)? && !fault::is("sub-collections-without-bound") {
         return reject(Code::LIMIT, Some(limits::SPACE_COLLECTIONS_MAX as u64));
     }
     // CLOCK-10
-    if change.reading.ms() > terms.now_ms + limits::CLOCK_ADMIT_MS {
+    let late = change.reading.ms() + limits::CLOCK_ADMIT_MS < terms.now_ms && fault::is("clock-rejects-the-past");
+    if change.reading.ms() > terms.now_ms + limits::CLOCK_ADMIT_MS && !fault::is("clock-admits-the-future") || late {
         return reject(Code::CLOCK, Some(terms.now_ms));
     }
     // FRAME-7, FRAME-8, RULES-3
     let foreign = |row: &crate::change::Row| row.ops.iter().any(|op| matches!(op.payload, Payload::Other(_)));
     let known = |key: u64| key == NEEDS_KEY || key == CONDITIONS_KEY && terms.profiles.has(Profiles::CONDITIONS);
-    if change.extra.iter().any(|(key, _)| !known(*key)) || change.rows.iter().any(foreign) {
+    let unknown = change.extra.iter().any(|(key, _)| !known(*key)) && !fault::is("frame-change-keys-ignored");
+    if unknown || change.rows.iter().any(foreign) && !fault::is("frame-foreign-rules-taken") {
         return reject(Code::UNSUPPORTED, None);
     }
     // IDENT-26
@@ -125,7 +144,7 @@ fn verdict(
     }
     // MERGE-5, HORIZON-9
     let forgotten = if fault::is("horizon-lives-from-0") { 0 } else { horizon.greatest_life };
-    if log.cells().raises_too_far(store, change, forgotten)? {
+    if !fault::is("merge-bad-row-left-out") && log.cells().raises_too_far(store, change, forgotten)? {
         return reject(Code::DEPENDENCY, None);
     }
     // RULES-10
@@ -145,7 +164,9 @@ fn verdict(
 fn needs_what_was_rejected(log: &Log, store: &dyn Store, author: Replica, change: &Change) -> Result<bool, StoreError> {
     for seq in change.needs() {
         let needed = log.settled_change(store, author, seq)?;
-        if needed.is_none_or(|needed| !matches!(needed.verdict.code, Code::ACCEPTED | Code::DUPLICATE)) {
+        if !fault::is("ident-needs-unchecked")
+            && needed.is_none_or(|needed| !matches!(needed.verdict.code, Code::ACCEPTED | Code::DUPLICATE))
+        {
             return Ok(true);
         }
     }
@@ -161,13 +182,16 @@ fn settle(
     change: Option<Change>,
     verdict: Verdict,
 ) -> Result<Judged, StoreError> {
+    if fault::is("ident-rejection-takes-no-seq") && verdict != Verdict::ACCEPTED {
+        return Ok(Judged::Again { position: log.head(store)? + 1, seq, verdict });
+    }
     let literal = change.as_ref().map(Change::literal);
     let entry = Entry { author, seq, verdict, literal };
     let origin = change.as_ref().and_then(|change| change.origin.clone());
     let position = log.append(store, &entry, link, origin.as_ref())?;
     // IDENT-23: only an accepted change has an effect.
     if let Some(change) = &change
-        && verdict == Verdict::ACCEPTED
+        && (verdict == Verdict::ACCEPTED || fault::is("ident-rejected-applied"))
     {
         let bytes = entry.literal.as_ref().map_or(0, Vec::len);
         let usage = log.usage(store)?.after(log, store, change, bytes)?;

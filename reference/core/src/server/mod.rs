@@ -40,7 +40,7 @@ pub use relay::RelayPolicy;
 
 use log::{Log, Verdict};
 use stream::{Channel, Hosted};
-use timers::Timers;
+use timers::{Timers, ping_interval_ms};
 
 pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
 pub use admin::SpaceInfo;
@@ -243,10 +243,12 @@ impl Server {
         match input {
             Input::Connect(id) => self.connect(now, id),
             Input::Frame(id, bytes) => self.frame_or_undo(now, store, id, bytes)?,
+            Input::TooLarge(_) if fault::is("limit-large-frames-dropped") => {}
             Input::TooLarge(id) => {
                 let limit = limits::FRAME_BYTES_MAX as u64;
                 self.fail(id, Code::FRAME_TOO_LARGE, Some(limit), "a frame above the limit");
             }
+            Input::NotBinary(_) if fault::is("bind-text-ignored") => {}
             Input::NotBinary(id) => self.fail(id, Code::MALFORMED, None, "frames are binary messages"),
             Input::HungUp(id) => self.forget(id),
             Input::Tick => {
@@ -263,7 +265,7 @@ impl Server {
     pub fn committed(&mut self) {
         for number in std::mem::take(&mut self.batch_spaces) {
             let Some(space) = self.spaces.get_mut(&number) else { continue };
-            space.commit(self.config.tail_changes_max);
+            space.commit(if fault::is("mirror-tail-of-one") { 1 } else { self.config.tail_changes_max });
             self.ready.extend(space.readers.values().map(|(conn, _)| *conn));
         }
         self.batch_conns.clear();
@@ -346,7 +348,7 @@ impl Server {
         let own = match &conn.phase {
             Phase::AwaitHello { until_ms } => Some(*until_ms),
             Phase::Open { granted, .. } => {
-                let silence = (conn.sent_ms + limits::PING_INTERVAL_MS).min(conn.heard_ms + limits::SILENCE_TIMEOUT_MS);
+                let silence = (conn.sent_ms + ping_interval_ms()).min(conn.heard_ms + limits::SILENCE_TIMEOUT_MS);
                 Some(granted.ends_ms.map_or(silence, |end| end.min(silence)))
             }
             Phase::Closing => None,
@@ -384,14 +386,18 @@ impl Server {
         for id in self.timers.take_due(now.mono_ms) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             match &conn.phase {
+                Phase::AwaitHello { .. } if fault::is("sess-hello-never-late") => {}
+                Phase::Open { .. } if fault::is("sess-server-never-pings") => {}
                 // ACCESS-3
                 Phase::Open { granted, .. } if granted.has_ended(now) => self.end_if_expired(now, id),
                 // SESS-3
                 Phase::AwaitHello { until_ms } if *until_ms <= now.mono_ms => self.fail_silent(id),
                 // SESS-8
-                Phase::Open { .. } if conn.heard_ms + limits::SILENCE_TIMEOUT_MS <= now.mono_ms => self.fail_silent(id),
+                Phase::Open { .. } if conn.heard_ms + limits::SILENCE_TIMEOUT_MS <= now.mono_ms && !fault::is("sess-server-waits-on") => {
+                    self.fail_silent(id)
+                }
                 // SESS-7
-                Phase::Open { .. } if conn.sent_ms + limits::PING_INTERVAL_MS <= now.mono_ms => {
+                Phase::Open { .. } if conn.sent_ms + ping_interval_ms() <= now.mono_ms => {
                     conn.pings += 1;
                     conn.sent_ms = now.mono_ms;
                     conn.replies.push_back(encode_frame(0, &[Message::Ping(conn.pings)], 0).into());
@@ -426,13 +432,19 @@ impl Server {
 
     /// Ends the connection with an error on channel 0. (ERROR-3, SESS-9)
     fn fail(&mut self, id: ConnId, code: Code, detail: Option<u64>, text: &str) {
+        let others: Vec<ConnId> = self.conns.keys().copied().filter(|other| *other != id && fault::is("sess-error-ends-all")).collect();
+        others.into_iter().for_each(|other| self.close(other));
         let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
         self.end(id, &Message::Error(error));
     }
 
     fn end(&mut self, id: ConnId, last: &Message) {
         if let Some(conn) = self.conns.get_mut(&id).filter(|conn| !matches!(conn.phase, Phase::Closing)) {
-            conn.replies.push_back(encode_frame(0, std::slice::from_ref(last), 0).into());
+            conn.replies.push_back(encode_frame(u16::from(fault::is("error-on-a-channel")), std::slice::from_ref(last), 0).into());
+            if fault::is("sess-error-and-go-on") {
+                self.ready.insert(id);
+                return;
+            }
             self.close(id);
         }
     }
@@ -457,7 +469,9 @@ impl Server {
     /// Ends a channel with an error on it. (ERROR-3, ERROR-5)
     fn fail_channel(&mut self, id: ConnId, channel: u16, code: Code, detail: Option<u64>, text: &str) {
         let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
-        self.detach(id, channel);
+        if !fault::is("error-and-the-channel-goes-on") {
+            self.detach(id, channel);
+        }
         self.reply(id, channel, &Message::Error(error), 0);
     }
 
@@ -511,10 +525,16 @@ impl Server {
             (Phase::Closing, ..) => Ok(()),
             (Phase::AwaitHello { .. }, 0, Message::Hello(hello)) => self.hello(now, id, hello),
             // SESS-1
+            (Phase::AwaitHello { .. }, ..) if fault::is("sess-waits-for-hello") => Ok(()),
             (Phase::AwaitHello { .. }, ..) => unexpected(code, "the first message is hello"),
             (Phase::Open { .. }, 0, Message::Ping(number)) => {
                 // SESS-6
-                self.reply(id, 0, &Message::Pong { number, time_ms: now.wall_ms }, 0);
+                self.reply(
+                    id,
+                    0,
+                    &Message::Pong { number: number + u64::from(fault::is("sess-pong-of-its-own")), time_ms: now.wall_ms },
+                    0,
+                );
                 Ok(())
             }
             (Phase::Open { .. }, 0, Message::Pong { .. }) => Ok(()),
@@ -529,17 +549,20 @@ impl Server {
             }
             (Phase::Open { .. }, 1.., message) => self.on_channel(now, store, id, channel, message),
             // FRAME-5
+            (Phase::Open { .. }, 0, _) if fault::is("frame-unexpected-ignored") => Ok(()),
             (Phase::Open { .. }, 0, _) => unexpected(code, "not a message for channel 0"),
         }
     }
 
     fn hello(&mut self, now: Now, id: ConnId, hello: Hello) -> Result<(), Failure> {
         // SESS-2
-        if !hello.versions.contains(&VERSION) {
+        let unnamed = fault::is("profile-core-by-name") && !hello.profiles.contains(&0);
+        if unnamed || !hello.versions.contains(&VERSION) && !fault::is("sess-any-version") {
             return refuse(0, Code::VERSION, Some(VERSION), "no version in common");
         }
         // SESS-5
         let grant = self.config.access.grant(hello.token.as_deref(), now.wall_ms);
+        let grant = grant.or(fault::is("sess-any-token").then(|| Grant::full("anyone")));
         let Some(grant) = grant else { return refuse(0, Code::UNAUTHORIZED, None, "the token is missing or unknown") };
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         // SESS-4
@@ -547,7 +570,8 @@ impl Server {
         conn.phase = Phase::Open { granted: Granted::new(grant, hello.token, now), profiles: agreed };
         let advertised = hello.limits.iter().find(|(key, _)| *key == limits::CREDIT_KEY && !fault::is("flow-advertised-credit-unread"));
         conn.credit_bytes = advertised.map_or(limits::CREDIT_BYTES as u64, |(_, bytes)| *bytes);
-        let profiles = agreed.codes().into_iter().filter(|code| hello.profiles.contains(code)).collect();
+        let profiles = agreed.codes().into_iter().filter(|code| hello.profiles.contains(code));
+        let profiles = if fault::is("sess-unknown-profiles") { hello.profiles.clone() } else { profiles.collect() };
         let welcome = Welcome { version: VERSION, profiles, limits: self.advertised(), time_ms: now.wall_ms };
         self.reply(id, 0, &Message::Welcome(welcome), 0);
         Ok(())

@@ -210,8 +210,10 @@ impl Hosted {
     pub fn mark_due_ms(&self, channel: &Channel) -> Option<u64> {
         match channel.marked {
             _ if channel.sent != self.committed || channel.catching => None,
+            _ if fault::is("sync-no-marks") => None,
             None => Some(0),
-            Some((position, _)) if position == self.committed => None,
+            Some((position, marked_ms)) if position == self.committed => fault::is("sync-marks-again").then_some(marked_ms + 1_000),
+            Some(_) if fault::is("mirror-eager-marks") => Some(0),
             // SYNC-19: after a quiet moment, and from time to time without one.
             Some((_, marked_ms)) => Some((self.changed_ms + limits::MARK_QUIET_MS).min(marked_ms + limits::MARK_INTERVAL_MS)),
         }
@@ -315,7 +317,7 @@ impl Hosted {
         let mut cost = 0;
         let mut ack: Option<Ack> = None;
         for entry in self.tail_after(channel.sent)? {
-            let own = entry.author == channel.replica;
+            let own = entry.author == channel.replica && !fault::is("sess-echo");
             // PEER-20: the author compares links before it takes the verdict.
             if own && entry.relayed && !fault::is("peer-verdict-by-ack") {
                 channel.catching = true;
@@ -335,8 +337,12 @@ impl Hosted {
             }
             channel.sent = entry.position;
             if own && entry.verdict == Verdict::ACCEPTED {
-                ack = Some(Ack { seq: entry.seq, position: entry.position, durability: DURABILITY_STORED });
+                let position = entry.position + u64::from(fault::is("sess-ack-of-a-later-position"));
+                ack = Some(Ack { seq: entry.seq, position, durability: DURABILITY_STORED });
                 channel.settled = entry.seq;
+                if fault::is("mirror-ack-for-each") {
+                    bodies.extend(ack.take().into_iter().flat_map(|ack| self.bytes(Message::Ack(ack))));
+                }
                 continue;
             }
             // SESS-20: acks keep their place among the positions.
@@ -373,6 +379,11 @@ impl Hosted {
 
     /// The next part of a catch-up, from where the channel was sent to. (SYNC-8 to SYNC-12)
     fn part(&self, store: &dyn Store, channel: &mut Channel, part_bytes_max: usize) -> Result<States, StoreError> {
+        let part_bytes_max = match () {
+            () if fault::is("mirror-part-of-one") => 1,
+            () if fault::is("mirror-part-of-hundred") => 100,
+            () => part_bytes_max,
+        };
         channel.catching = true;
         let outcomes = self.log.settled_after(store, channel.replica, channel.settled, PART_OUTCOMES_MAX)?;
         let upto = match outcomes.last() {
@@ -391,7 +402,16 @@ impl Hosted {
         // RULES-17
         let cells = cells.into_iter().filter(|cell| rules || !matches!(cell, Changed::Cell(_, _, name, _) if name.rule != LWW)).collect();
         let mut items = items_of(cells).map_err(|error| StoreError(format!("a stored cell is damaged: {error}")))?;
-        for outcome in outcomes.iter().filter(|outcome| outcome.position <= to) {
+        if fault::is("mirror-items-reversed") {
+            items.reverse();
+        }
+        if fault::is("sync-cells-twice") {
+            items.extend(items.clone());
+        }
+        if fault::is("sync-part-lacks-a-cell") {
+            items.pop();
+        }
+        for outcome in outcomes.iter().filter(|outcome| outcome.position <= to && !fault::is("sync-no-outcomes")) {
             let Verdict { code, detail } = outcome.verdict;
             items.push(Item::Outcome(Outcome { seq: outcome.seq, link: outcome.link, code, class: code.class(), detail }));
             channel.settled = outcome.seq;
@@ -404,7 +424,8 @@ impl Hosted {
         let last = to == self.committed;
         channel.catching = !last;
         channel.sent = to;
-        Ok(States { last, to, history: self.history.history, items, replaced: Vec::new() })
+        let said = if fault::is("sync-last-part-stops-short") && last { to.saturating_sub(1) } else { to };
+        Ok(States { last, to: said, history: self.history.history, items, replaced: Vec::new() })
     }
 
     fn mark(&self, store: &dyn Store, channel: &mut Channel, now_ms: u64) -> Result<Message, StoreError> {
@@ -413,7 +434,7 @@ impl Hosted {
             None => self.log.cells().fingerprint(store, rules)?,
             Some(collections) => self.log.cells().fingerprint_of(store, collections, rules)?,
         };
-        let fingerprint = fingerprint.wire();
+        let fingerprint = if fault::is("sync-mark-of-nothing") { [0; 16] } else { fingerprint.wire() };
         channel.marked = Some((self.committed, now_ms));
         let known = self.log.horizon(store)?.position;
         // HORIZON-11
@@ -438,7 +459,7 @@ fn whole_positions(page: Vec<(u64, Changed)>, upto: u64, bytes_max: usize) -> (V
         let position = group[0].0;
         bytes += group.iter().map(|(_, cell)| size(cell)).sum::<usize>();
         // The position that a full page breaks off in may be incomplete.
-        let cut = bytes > bytes_max || full && position == end;
+        let cut = bytes > bytes_max && !fault::is("sync-parts-of-any-size") || full && position == end;
         if position > upto || cut && !cells.is_empty() {
             return (cells, upto.min(position - 1));
         }

@@ -6,6 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::ConnId;
+use crate::{fault, limits};
+
+/// SESS-7: it may be sent before its time.
+pub(super) fn ping_interval_ms() -> u64 {
+    if fault::is("mirror-early-pings") { limits::PING_INTERVAL_MS / 4 } else { limits::PING_INTERVAL_MS }
+}
 
 /// One alarm for each connection.
 #[derive(Debug, Default)]

@@ -50,9 +50,9 @@ impl RecordState {
         if row.life < self.life {
             return;
         }
-        if row.life > self.life {
+        if row.life > self.life && !fault::is("merge-row-does-not-raise") {
             self.life = row.life;
-            self.cells.clear();
+            self.cells.retain(|_, _| fault::is("merge-old-cells-stay"));
         }
         for (name, write) in row.ops.iter().flat_map(|op| writes(minted, op)) {
             let existing = self.cells.remove(&name);
@@ -65,7 +65,7 @@ impl RecordState {
     /// The joined states of two lives of a record. (MERGE-1, MERGE-3)
     pub fn join(self, other: Self) -> Self {
         if self.life != other.life {
-            return if self.life > other.life { self } else { other };
+            return if (self.life > other.life) != fault::is("merge-lower-life") { self } else { other };
         }
         let mut cells: BTreeMap<CellName, State> = self.cells;
         for (name, theirs) in other.cells {
@@ -85,10 +85,10 @@ impl Space {
         let minted = Minted::confirmed(author, change);
         for row in &change.rows {
             let current = self.life(store, &row.record)?.life;
-            if row.life < current {
+            if row.life < current && !fault::is("merge-old-life-writes") {
                 continue;
             }
-            if row.life > current {
+            if row.life > current && !fault::is("merge-row-does-not-raise") {
                 self.set_life(store, &row.record, row.life, position)?;
             }
             for (name, write) in row.ops.iter().flat_map(|op| writes(&minted, op)) {

@@ -47,7 +47,8 @@ impl View {
 impl RecordState {
     /// The record as it shows, none when it does not. (MODEL-14, RULES-5)
     pub fn view(&self) -> Option<View> {
-        if !life::is_alive(self.life) {
+        let shows = life::is_alive(self.life) || fault::is("model-dead-shows") && self.life > 0;
+        if !shows || fault::is("model-empty-is-gone") && self.cells.is_empty() {
             return None;
         }
         let mut view = View::default();

@@ -79,3 +79,11 @@ fn finish(child: &mut Child) -> (ExitStatus, String) {
     child.stderr.take().expect("piped").read_to_string(&mut log).expect("its log is text");
     (child.wait().expect("it ends"), log)
 }
+
+#[cfg(not(feature = "mutants"))]
+#[test]
+fn the_program_holds_no_faulty_variants() {
+    let program = std::fs::read(PROGRAM).expect("cargo built it");
+    let marker = b"SYNCLINE_MUTANT";
+    assert!(!program.windows(marker.len()).any(|window| window == marker), "only builds for the conformance suite read that variable");
+}
