@@ -6,6 +6,7 @@ use crate::cbor::Item;
 use crate::edn::{Expr, hex};
 use crate::local::to_json;
 use crate::pattern::value;
+use crate::trace::What;
 use crate::trouble::Trouble;
 use crate::world::World;
 
@@ -13,6 +14,7 @@ impl World<'_> {
     /// The server's tokens are these from now on.
     pub(crate) fn tokens(&mut self, tokens: &Expr) -> Result<(), Trouble> {
         let tokens = to_json(&value(tokens, &self.names)?);
+        self.note(What::Tokens { grants: tokens.clone() });
         self.call("tokens", json!({"peer": "server", "tokens": tokens})).map(drop)
     }
 
@@ -53,6 +55,9 @@ impl World<'_> {
         let space = to_json(&value(space, &self.names)?);
         let reply = self.call(verb, json!({"peer": "server", "space": space}))?;
         if reply.get("done") == Some(&Value::Bool(true)) {
+            if verb == "drop" {
+                self.note(What::Drop { space: space.as_str().unwrap_or_default().to_owned() });
+            }
             Ok(())
         } else {
             Err(Trouble::fault(format!("{verb} {space}"), "nothing was done"))

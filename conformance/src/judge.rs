@@ -1,6 +1,7 @@
 //! Runs checks and gives verdicts.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -88,6 +89,8 @@ pub struct Selection<'a> {
     pub level: u8,
     /// Where the peers' randomness begins.
     pub seed: u64,
+    /// The folder that each check's trace is written into; none: no traces.
+    pub traces: Option<&'a Path>,
 }
 
 /// Runs what is selected.
@@ -99,7 +102,7 @@ pub fn run(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Sele
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = judge(suite, config, rulebook, selection.seed, task);
+                    let found = judge(suite, config, rulebook, selection, task);
                     judged.lock().expect("no worker panics with it held").extend(found);
                 }
             });
@@ -151,16 +154,22 @@ fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Opti
     all
 }
 
-pub(crate) fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: &Task) -> Vec<Judged> {
+pub(crate) fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Selection, task: &Task) -> Vec<Judged> {
     match task {
         Task::Scenario(scenario, level, attachment) => {
-            vec![judge_scenario(suite, config, rulebook, seed, (scenario, *level, attachment.as_ref()))]
+            vec![judge_scenario(suite, config, rulebook, selection, (scenario, *level, attachment.as_ref()))]
         }
         Task::Vectors(vectors) => judge_vectors(config, vectors),
     }
 }
 
-fn judge_scenario(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, task: (&Scenario, u8, Option<&Attachment>)) -> Judged {
+fn judge_scenario(
+    suite: &Suite,
+    config: &Config,
+    rulebook: &Rulebook,
+    selection: &Selection,
+    task: (&Scenario, u8, Option<&Attachment>),
+) -> Judged {
     let (scenario, level, attachment) = task;
     let mut judged = Judged {
         check: format!("{}@L{level}", scenario.id),
@@ -187,8 +196,13 @@ fn judge_scenario(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64
         return judged;
     }
     let begun = Instant::now();
-    let outcome = play(scenario, attachment, rulebook, seed);
+    let mut outcome = play(scenario, attachment, rulebook, selection.seed);
     judged.took = begun.elapsed();
+    outcome.trace.header.name.clone_from(&judged.check);
+    if let Some(Err(why)) = selection.traces.map(|folder| outcome.trace.store(folder)) {
+        (judged.verdict, judged.why) = (Verdict::HarnessError, why);
+        return judged;
+    }
     judged.shown = outcome.shown;
     judged.shown.extend(scenario.covers.iter().filter(|_| outcome.trouble.is_none()).cloned());
     judged.shown.sort();
@@ -204,7 +218,7 @@ fn judge_scenario(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64
     judged.verdict = verdict(suite, &judged.rule, &trouble);
     judged.why = trouble.to_string();
     let seen = !judged.verdict.skipped();
-    judged.failure = seen.then(|| Failure::of(step.map(|step| (step.line, step.text)), &trouble, outcome.trace));
+    judged.failure = seen.then(|| Failure::of(step.map(|step| (step.line, step.text)), &trouble, outcome.trace.events));
     judged
 }
 

@@ -7,6 +7,7 @@ use crate::edn::{Expr, hex, print, print_expr, unhex};
 use crate::pattern::{Names, matches, value};
 use crate::scenario::Role;
 use crate::step::{CrashPoint, Guard, Options, WriteRow};
+use crate::trace::What;
 use crate::trouble::Trouble;
 use crate::world::{Never, Sut, World};
 
@@ -22,6 +23,7 @@ impl World<'_> {
         let seed = self.seed;
         if server {
             let tokens = if *extra == Item::Null { Value::Null } else { to_json(extra) };
+            self.note(What::Tokens { grants: tokens.clone() });
             return self.call("open", json!({"peer": peer, "role": "server", "seed": seed, "tokens": tokens})).map(drop);
         }
         let space = self.names["space"].as_text().unwrap_or_default().to_owned();
@@ -169,7 +171,7 @@ impl World<'_> {
         }
         if let Sut::Sockets(sockets) = &mut self.sut {
             sockets.crash()?;
-            self.tell(peer, "was killed and started again");
+            self.note(What::Crash { who: peer.to_owned() });
             return self.drop_links(peer);
         }
         self.reopen(peer, "crash", json!({"peer": peer}))
@@ -177,7 +179,8 @@ impl World<'_> {
 
     /// The peer dies and opens again, on what is durable or on a copy.
     pub(crate) fn reopen(&mut self, peer: &str, verb: &str, fields: Value) -> Result<(), Trouble> {
-        self.tell(peer, verb);
+        let who = peer.to_owned();
+        self.note(if verb == "load" { What::Load { who } } else { What::Crash { who } });
         self.wants.remove(peer);
         self.crashed.insert(peer.to_owned());
         self.drop_links(peer)?;
@@ -235,6 +238,18 @@ impl World<'_> {
                 self.set_now(later);
             }
             seen = self.unsettled()?;
+        }
+        self.synced()
+    }
+
+    /// Keeps where the clients in sync stand.
+    fn synced(&mut self) -> Result<(), Trouble> {
+        for who in self.peers.clone() {
+            let status = self.call("status", json!({"peer": who}))?;
+            let text = |name: &str| status.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            if let (Some(Value::Bool(true)), Some(position)) = (status.get("in_sync"), status.get("position").and_then(Value::as_u64)) {
+                self.note(What::Synced { who, position, history: text("history"), fingerprint: text("fingerprint") });
+            }
         }
         Ok(())
     }

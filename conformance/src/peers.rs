@@ -21,6 +21,8 @@ impl World<'_> {
         self.conns += 1;
         let conn = format!("{who}{}", self.conns);
         self.links.insert(who.to_owned(), Link { conn: conn.clone(), open: true, channel: 1, ..Link::default() });
+        let (from, to) = if dials { (who, CLIENT) } else { (CLIENT, who) };
+        self.connected(&conn, from, to);
         self.call("link", json!({"peer": CLIENT, "conn": conn, "dials": !dials})).map(drop)
     }
 
@@ -50,6 +52,7 @@ impl World<'_> {
         self.conns += 1;
         let conn = format!("{a}~{b}~{}", self.conns);
         self.links.insert(format!("{a}~{b}"), Link { conn: conn.clone(), open: true, channel: 1, ..Link::default() });
+        self.connected(&conn, a, b);
         self.call("link", json!({"peer": b, "conn": conn, "dials": false}))?;
         self.call("link", json!({"peer": a, "conn": conn, "dials": true})).map(drop)
     }
@@ -59,6 +62,7 @@ impl World<'_> {
         let link = self.links.get_mut(&format!("{a}~{b}")).ok_or(format!("{a} and {b} are not linked"))?;
         let (conn, stood) = (link.conn.clone(), std::mem::replace(&mut link.open, false));
         self.flight.retain(|(on, _, _)| *on != conn);
+        self.ended(&conn, "harness");
         for peer in [a, b].into_iter().filter(|_| stood) {
             self.call("hangup", json!({"peer": peer, "conn": conn}))?;
         }

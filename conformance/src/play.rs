@@ -8,7 +8,8 @@ use crate::pattern::value;
 use crate::scenario::{Role, Scenario, Step};
 use crate::sockets::Sockets;
 use crate::step::Action;
-use crate::trace::{Event, What};
+use crate::trace::What;
+use crate::trace_file::{Header, Trace, VERSION};
 use crate::trouble::Trouble;
 use crate::world::{START_MS, Sut, World};
 use serde_json::json;
@@ -31,14 +32,16 @@ pub struct Outcome {
     /// The step at which it ended, and why; none where it went through.
     pub trouble: Option<(Option<Step>, Trouble)>,
     /// What happened.
-    pub trace: Vec<Event>,
+    pub trace: Trace,
     /// The rules of the steps that were taken.
     pub shown: Vec<String>,
 }
 
 /// Plays a scenario from the beginning.
 pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, seed: u64) -> Outcome {
-    let mut outcome = Outcome { trouble: None, trace: Vec::new(), shown: Vec::new() };
+    let role = scenario.role.name().to_owned();
+    let header = Header { trace: VERSION, name: scenario.id.clone(), role, space: String::new(), seed };
+    let mut outcome = Outcome { trouble: None, trace: Trace { header, events: Vec::new() }, shown: Vec::new() };
     let mut world = match stage(scenario, attachment, rulebook, seed) {
         Ok(world) => world,
         Err(trouble) => {
@@ -58,7 +61,12 @@ pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, s
             outcome.shown.push(step.rule.clone());
         }
     }
-    outcome.trace = std::mem::take(&mut world.trace);
+    outcome.trace.header.space = world.names["space"].as_text().unwrap_or_default().to_owned();
+    outcome.trace.events = std::mem::take(&mut world.trace);
+    if outcome.trouble.is_none() {
+        let broken = crate::universal::judge(rulebook, &outcome.trace, true).into_iter().next();
+        outcome.trouble = broken.map(|broken| (None, broken.into()));
+    }
     outcome
 }
 

@@ -19,6 +19,18 @@ pub enum Role {
     Peer,
 }
 
+impl Role {
+    /// As the header names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Both => "both",
+            Self::Peer => "peer",
+        }
+    }
+}
+
 /// One story.
 #[derive(Debug, Clone)]
 pub struct Scenario {

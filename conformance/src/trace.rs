@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cbor::decode_sequence;
 use crate::edn::{hex, print};
 
@@ -11,16 +13,18 @@ const HEX_BYTES_MAX: usize = 1024;
 const EDN_BYTES_MAX: usize = 65_536;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When: Unix milliseconds by the harness's clock.
     pub at: u64,
     /// What.
+    #[serde(flatten)]
     pub what: What,
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum What {
     /// The harness took a step of the scenario.
     Step {
@@ -29,8 +33,58 @@ pub enum What {
         /// As it is written.
         text: String,
     },
+    /// A connection was made.
+    Connect {
+        /// Its name; unique in the run.
+        conn: String,
+        /// Who dialled.
+        from: String,
+        /// Who took it; a connection to `server` is no peer link.
+        to: String,
+    },
     /// A frame was sent.
     Frame(Frame),
+    /// A connection ended.
+    End {
+        /// Its name.
+        conn: String,
+        /// Who ended it.
+        by: String,
+        /// The code that the transport gave, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u16>,
+    },
+    /// A peer died, and all its connections with it.
+    Crash {
+        /// Which.
+        who: String,
+    },
+    /// A peer went back to a copy of its store.
+    Load {
+        /// Which.
+        who: String,
+    },
+    /// The operator deleted a space.
+    Drop {
+        /// Its name.
+        space: String,
+    },
+    /// What the server's tokens grant from here on, in the form of the header `tokens`; null where it requires none.
+    Tokens {
+        /// Token to subject or grant.
+        grants: serde_json::Value,
+    },
+    /// A client says that it is in sync.
+    Synced {
+        /// Which.
+        who: String,
+        /// The position of its cursor.
+        position: u64,
+        /// The history of its cursor, in hex.
+        history: String,
+        /// The fingerprint of its base, in hex.
+        fingerprint: String,
+    },
     /// Something else, in words.
     Told {
         /// To whom it happened.
@@ -41,7 +95,7 @@ pub enum What {
 }
 
 /// A frame, as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// The connection's name; unique in the run.
     pub conn: String,
@@ -52,6 +106,7 @@ pub struct Frame {
     /// Whether the implementation sent it, and not the harness.
     pub judged: bool,
     /// The whole of it.
+    #[serde(rename = "hex", with = "crate::trace_file::as_hex")]
     pub bytes: Vec<u8>,
 }
 
@@ -77,6 +132,14 @@ impl fmt::Display for Event {
                 let shown = frame.edn().unwrap_or_else(|| format!("h'{}' ({} bytes)", frame.hex(), frame.bytes.len()));
                 write!(f, "{} > {}: {shown}", frame.from, frame.to)
             }
+            What::Connect { conn, from, to } => write!(f, "{from} connects to {to}: {conn}"),
+            What::End { conn, by, code: None } => write!(f, "{by} ends the connection {conn}"),
+            What::End { conn, by, code: Some(code) } => write!(f, "{by} ends the connection {conn} with {code}"),
+            What::Crash { who } => write!(f, "{who} died"),
+            What::Load { who } => write!(f, "{who} goes back to a copy of its store"),
+            What::Drop { space } => write!(f, "server has its space {space} deleted"),
+            What::Tokens { .. } => write!(f, "server has other tokens"),
+            What::Synced { who, position, .. } => write!(f, "{who} is in sync at {position}"),
             What::Told { who, text } => write!(f, "{who} {text}"),
         }
     }

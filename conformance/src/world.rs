@@ -8,7 +8,7 @@ use tungstenite::Message;
 
 use crate::adapter::{Adapter, Output};
 use crate::cbor::{Item, encode_sequence};
-use crate::checks::{Rulebook, Watch, code, code_of};
+use crate::checks::{Rulebook, code, code_of};
 use crate::edn::{Expr, hex, print, print_expr};
 use crate::fold::Fold;
 use crate::pattern::{Names, matches};
@@ -17,6 +17,7 @@ use crate::scenario::Role;
 use crate::sockets::{Sockets, unix_ms};
 use crate::trace::{Event, Frame, What};
 use crate::trouble::Trouble;
+use crate::universal::order::Watch;
 
 /// Where the deterministic time begins.
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -126,6 +127,16 @@ impl<'a> World<'a> {
         self.note(What::Told { who: who.to_owned(), text: text.into() });
     }
 
+    /// Keeps that a connection was made.
+    pub(crate) fn connected(&mut self, conn: &str, from: &str, to: &str) {
+        self.note(What::Connect { conn: conn.to_owned(), from: from.to_owned(), to: to.to_owned() });
+    }
+
+    /// Keeps that a connection ended.
+    pub(crate) fn ended(&mut self, conn: &str, by: &str) {
+        self.note(What::End { conn: conn.to_owned(), by: by.to_owned(), code: None });
+    }
+
     fn sent(&mut self, conn: &str, from: &str, to: &str, bytes: &[u8], judged: bool) {
         let frame = Frame { conn: conn.to_owned(), from: from.to_owned(), to: to.to_owned(), judged, bytes: bytes.to_vec() };
         self.note(What::Frame(frame));
@@ -155,7 +166,7 @@ impl<'a> World<'a> {
             }
             Output::Event { peer, event } => self.event(peer, event),
             Output::Crashed { peer } => {
-                self.tell(&peer, "died");
+                self.note(What::Crash { who: peer.clone() });
                 self.crashed.insert(peer.clone());
                 self.drop_links(&peer)
             }
@@ -189,9 +200,9 @@ impl<'a> World<'a> {
     fn message(&mut self, who: &str, server: bool, channel: u64, message: Item) -> Result<(), Trouble> {
         let link = self.links.get_mut(who).expect("found by its conn");
         if server {
-            link.watch.from_server(self.rulebook, channel, &message)?;
+            link.watch.server(self.rulebook, channel, &message)?;
         } else {
-            link.watch.from_client(channel, &message);
+            link.watch.client(channel, &message);
         }
         self.check_never(who, channel, &message)?;
         if self.role == Role::Both {
@@ -229,7 +240,7 @@ impl<'a> World<'a> {
 
     fn close(&mut self, peer: &str, conn: &str) -> Result<(), Trouble> {
         let Some(who) = self.who(conn) else { return Ok(()) };
-        self.tell(peer, format!("ends the connection {conn}"));
+        self.ended(conn, peer);
         let link = self.links.get_mut(&who).expect("found by its conn");
         let stood = std::mem::replace(&mut link.open, false);
         link.closed = true;
@@ -277,6 +288,7 @@ impl<'a> World<'a> {
         let fold = if self.role == Role::Client { self.links.remove(who).map(|link| link.fold) } else { None };
         let link = Link { conn: conn.clone(), open: true, channel: 1, fold: fold.unwrap_or_default(), ..Link::default() };
         self.links.insert(who.to_owned(), link);
+        self.connected(&conn, who, "server");
         if let Sut::Sockets(sockets) = &mut self.sut {
             return sockets.connect(&conn);
         }
@@ -295,7 +307,7 @@ impl<'a> World<'a> {
             if server {
                 link.fold.server(message)?;
             } else if self.role != Role::Peer {
-                link.watch.from_client(channel, message);
+                link.watch.client(channel, message);
                 link.fold.client(message);
             }
         }
@@ -328,6 +340,7 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.flight.retain(|(on, _, _)| *on != conn);
+        self.ended(&conn, "harness");
         if let Sut::Sockets(sockets) = &mut self.sut {
             sockets.hang_up(&conn);
             return Ok(());

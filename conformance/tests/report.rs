@@ -42,7 +42,7 @@ fn evil_by(corpus: Corpus) -> Value {
         judged(EVIL, Verdict::Fail, Some(failure())),
         judged("merge/two@L3", Verdict::Crash, None),
     ];
-    let selection = Selection { filter: "", level: 3, seed: 7 };
+    let selection = Selection { filter: "", level: 3, seed: 7, traces: None };
     let run =
         Run { config: &config, selection: &selection, command: EVIL, started: 1_700_000_000_000, took: Duration::from_secs(3), exit: 1 };
     make(&suite, &run, &judged).unwrap()

@@ -9,6 +9,9 @@ use crate::config::Config;
 use crate::judge::{Selection, Suite, Task, Verdict, judge, scenario_tasks, tasks};
 use crate::mutants::{Kill, List, Mirror, Mirrored, Mutant, Outcome, Report};
 
+/// Everything, at every level.
+const SELECTION: Selection = Selection { filter: "", level: 3, seed: 0, traces: None };
+
 /// Runs each mutant of the list against the checks that name its rules until one of each rule caught it, and each mirror against all checks.
 /// `config` says how a variant is started: by its name, and whether over sockets.
 pub fn run<'a>(suite: &Suite, rulebook: &Rulebook, list: &'a List, config: &(dyn Fn(&str, bool) -> Config + Sync)) -> Report<'a> {
@@ -51,7 +54,7 @@ fn hunt<'a>(suite: &Suite, rulebook: &Rulebook, mutant: &'a Mutant, config: &Con
             if !ran.insert(task.name()) {
                 continue;
             }
-            for judged in judge(suite, config, rulebook, 0, &task) {
+            for judged in judge(suite, config, rulebook, &SELECTION, &task) {
                 let caught = matches!(judged.verdict, Verdict::Fail | Verdict::Warn) && mutant.breaks.contains(&judged.rule);
                 if caught && !outcome.kills.iter().any(|kill| kill.rule == judged.rule) {
                     outcome.kills.push(Kill { rule: judged.rule, check: judged.check, place: judged.place });
@@ -76,8 +79,7 @@ fn naming<'a>(suite: &'a Suite, config: &Config, rule: &str) -> Vec<Task<'a>> {
 
 /// Runs everything against a mirror.
 fn reflect<'a>(suite: &Suite, rulebook: &Rulebook, mirror: &'a Mirror, config: &Config) -> Mirrored<'a> {
-    let selection = Selection { filter: "", level: 3, seed: 0 };
-    let judged = tasks(suite, config, &selection).into_iter().flat_map(|task| judge(suite, config, rulebook, 0, &task));
+    let judged = tasks(suite, config, &SELECTION).into_iter().flat_map(|task| judge(suite, config, rulebook, &SELECTION, &task));
     let (passed, failed): (Vec<_>, Vec<_>) = judged.filter(|judged| !judged.verdict.skipped()).partition(|j| j.verdict == Verdict::Pass);
     Mirrored { mirror, passed: passed.len(), failed }
 }

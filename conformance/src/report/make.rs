@@ -146,6 +146,12 @@ fn event(event: &trace::Event, begun: u64, names: &Names) -> Event {
             hex: frame.hex(),
             edn: frame.edn().map(|edn| clip(&edn)),
         }),
+        // Told in words, each of these begins with whom it is about.
+        _ => {
+            let told = event.to_string();
+            let (who, text) = told.split_once(' ').unwrap_or((&told, ""));
+            What::Told { who: who.to_owned(), text: clip(text) }
+        }
     };
     Event { at_ms: event.at.saturating_sub(begun), what }
 }

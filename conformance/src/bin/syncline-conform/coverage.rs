@@ -44,7 +44,7 @@ fn faults(suite: &Suite, list: &List, coverage: &Coverage) -> Result<Vec<String>
     let results = mutants::results(suite, list)?;
     reference::build()?;
     let (config, rulebook) = (Config::load(&reference::config())?, Rulebook::load(&suite.corpus)?);
-    let judged = judge(suite, &config, &rulebook, &Selection { filter: "", level: 3, seed: 0 });
+    let judged = judge(suite, &config, &rulebook, &Selection { filter: "", level: 3, seed: 0, traces: None });
     let mut faults: Vec<String> = suite.faults.iter().map(ToString::to_string).collect();
     faults.extend(coverage.faults(suite, &judged, &kills(&results)));
     Ok(faults)

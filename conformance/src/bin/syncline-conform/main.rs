@@ -8,6 +8,7 @@ mod reference;
 mod render;
 mod run;
 mod tell;
+mod traces;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -42,6 +43,10 @@ enum Verb {
         /// Such as 2026-11
         name: String,
     },
+    /// Judge traces that were written before by what holds of every trace
+    Check(traces::Check),
+    /// Stand between clients and a server, and write a trace
+    Record(traces::Record),
     /// List every scenario and vector
     List,
     /// Explain a rule or a scenario
@@ -71,6 +76,8 @@ fn main() -> ExitCode {
         Verb::Report(arguments) => render::report(&arguments),
         Verb::Matrix(arguments) => render::matrix(&arguments),
         Verb::Freeze { name } => by(&|suite| tell::freeze(suite, &name)),
+        Verb::Check(arguments) => by(&|suite| traces::check(suite, &arguments)),
+        Verb::Record(arguments) => traces::record(&arguments),
         Verb::List => by(&tell::list),
         Verb::Explain { name } => by(&|suite| tell::explain(suite, &name)),
         Verb::Coverage(arguments) => by(&|suite| coverage::run(suite, &arguments)),

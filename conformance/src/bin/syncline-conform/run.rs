@@ -33,6 +33,9 @@ pub struct Arguments {
     /// The highest level to run at, such as L0
     #[arg(long)]
     level: Option<String>,
+    /// Write the trace of each check into this folder
+    #[arg(long, value_name = "DIR")]
+    traces: Option<PathBuf>,
     /// Write the report to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -51,7 +54,8 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
         Err(error) => return fail(HARNESS, &error),
     };
     suite.faults.iter().for_each(|fault| eprintln!("fault of the suite: {fault}"));
-    let selection = Selection { filter: &arguments.filter, level: config.level(), seed: arguments.seed };
+    let selection =
+        Selection { filter: &arguments.filter, level: config.level(), seed: arguments.seed, traces: arguments.traces.as_deref() };
     let (started, begun) = (unix_ms(), Instant::now());
     let judged = judge(suite, &config, &rulebook, &selection);
     if judged.is_empty() {
@@ -63,6 +67,7 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
     if let Err(error) = &told {
         eprintln!("{error}");
     }
+    say(&format!("seed: {}\n", arguments.seed));
     say(&format!("{}\n", report::last_line(report::Counts::of(&judged))));
     ExitCode::from(if told.is_ok() { exit } else { HARNESS })
 }
