@@ -38,6 +38,7 @@ pub mod code {
     pub const PRESENCE: u64 = 18;
     pub const SIGNAL: u64 = 19;
     pub const VOID: u64 = 21;
+    pub const NAMES: u64 = 22;
 }
 
 /// The code of a message.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cbor::Item;
 use crate::checks::{code, code_of, extension};
+use crate::compact::{Numbers, has_numbers};
 use crate::compute::{State, hash, next_link, start};
 
 /// The state a channel's messages have shown so far.
@@ -25,6 +26,8 @@ pub struct Fold {
     pub replica: Vec<u8>,
     /// The last of its seqs with a verdict.
     pub settled: u64,
+    /// The numbers said for names.
+    numbers: Numbers,
     /// Its changes as pushed, with the base of their stamps.
     pushed: BTreeMap<u64, (i128, Item)>,
 }
@@ -32,8 +35,10 @@ pub struct Fold {
 impl Fold {
     /// Takes in a message of the client's side.
     pub fn client(&mut self, message: &Item) {
+        self.numbers.push(message);
         match message.items() {
             [Item::Int(2), _, Item::Bytes(replica), _, cursor, ..] => {
+                self.numbers = Numbers::of(message, true);
                 if self.replica != *replica {
                     self.pushed.clear();
                     self.settled = 0;
@@ -62,6 +67,11 @@ impl Fold {
     /// # Errors
     /// A message that makes no sense.
     pub fn server(&mut self, message: &Item) -> Result<(), String> {
+        let Some(message) = &self.numbers.literal(message).ok().filter(|literal| !has_numbers(literal)) else {
+            // What a record's number stood for before this channel is not known here.
+            self.complete = false;
+            return Ok(());
+        };
         let items = message.items();
         let number = |index: usize| items.get(index).and_then(Item::as_u64).unwrap_or(0);
         match code_of(message) {

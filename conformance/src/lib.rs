@@ -4,6 +4,7 @@ mod access;
 pub mod adapter;
 pub mod cbor;
 pub mod checks;
+mod compact;
 pub mod compute;
 pub mod config;
 pub mod corpus;

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{Case, change, item, items, replica, root, state, vectors};
+use syncline::change::RecordName;
+use syncline::clock::Replica;
 use syncline::message;
 use syncline::registry::Profiles;
 use syncline_conformance::cbor::{Item, encode, encode_sequence};
@@ -108,7 +110,7 @@ fn every_chapter_stands_in_the_summary() {
 
 #[test]
 fn example_frames_match_the_schema() {
-    for block in blocks("edn frame") {
+    for block in blocks("edn frame").into_iter().chain(blocks("edn frame compact")) {
         let items = items(&block.text);
         schema_says(&items).unwrap_or_else(|fault| panic!("{}: {fault}", block.place()));
     }
@@ -119,6 +121,34 @@ fn example_frames_are_read_and_written_again_by_the_reference() {
     for block in blocks("edn frame") {
         let bytes = encode_sequence(&items(&block.text));
         assert_eq!(frame_again(&bytes, Profiles::OFFERED), Ok(hex(&bytes)), "{}", block.place());
+    }
+}
+
+/// What the examples of spec 22 tell a client before.
+struct Told;
+
+impl message::Names for Told {
+    fn record(&self, number: u64) -> Option<RecordName> {
+        (number == 1).then(|| RecordName { collection: "todos".into(), id: "t1".into() })
+    }
+
+    fn column(&self, number: u64) -> Option<(String, u64)> {
+        (number == 1).then(|| ("title".into(), 0))
+    }
+
+    fn replica(&self, number: u64) -> Option<Replica> {
+        (number == 1).then_some(Replica([1; 16]))
+    }
+}
+
+#[test]
+fn example_frames_with_numbers_are_read_by_the_reference() {
+    let examples = blocks("edn frame compact");
+    assert!(!examples.is_empty());
+    for block in examples {
+        let bytes = encode_sequence(&items(&block.text));
+        let literal = message::expand(&bytes, &Told).unwrap_or_else(|fault| panic!("{}: {fault}", block.place())).frame;
+        assert_eq!(frame_again(&literal, Profiles::OFFERED), Ok(hex(&literal)), "{}", block.place());
     }
 }
 

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::cbor::Item;
-use crate::checks::Rulebook;
+use crate::checks::{Rulebook, code, code_of};
+use crate::compact::{Numbers, has_numbers};
 use crate::edn::print;
 use crate::trace::{Event, Frame, What};
 use crate::trace_file::Trace;
@@ -65,7 +66,7 @@ struct Seen<'a> {
 /// `parsed` says that the frames' encoding and schema were checked before.
 pub fn judge(rulebook: &Rulebook, trace: &Trace, parsed: bool) -> Vec<Broken> {
     let mut checker =
-        Checker { conns: BTreeMap::new(), log: log::Log::default(), rights: rights::Rights::default(), judged: judged(trace) };
+        Checker { conns: BTreeMap::new(), numbers: BTreeMap::new(), log: log::Log::default(), rights: rights::Rights::default(), judged: judged(trace) };
     let mut all = Vec::new();
     for (index, event) in trace.events.iter().enumerate() {
         let broken = |(by, rule, expected, got): (String, String, String, String)| Broken { rule, by, event: index, expected, got };
@@ -88,6 +89,8 @@ type Found = (String, String, String, String);
 
 struct Checker {
     conns: BTreeMap<String, Conn>,
+    /// What each client was last told of the numbers of a space.
+    numbers: BTreeMap<(String, Vec<Item>), Numbers>,
     log: log::Log,
     rights: rights::Rights,
     judged: Option<bool>,
@@ -100,6 +103,8 @@ struct Conn {
     watch: order::Watch,
     session: session::Session,
     limits: limits::Limits,
+    /// The space and replica of each channel.
+    spaces: BTreeMap<u64, Vec<Item>>,
 }
 
 impl Conn {
@@ -112,8 +117,8 @@ impl Checker {
     fn event(&mut self, rulebook: &Rulebook, event: &Event, parsed: bool) -> Result<(), Found> {
         match &event.what {
             What::Connect { conn, from, to } => {
-                let (watch, session, limits) = Default::default();
-                self.conns.insert(conn.clone(), Conn { from: from.clone(), to: to.clone(), over: false, watch, session, limits });
+                let (watch, session, limits, spaces) = Default::default();
+                self.conns.insert(conn.clone(), Conn { from: from.clone(), to: to.clone(), over: false, watch, session, limits, spaces });
             }
             What::End { conn, .. } => {
                 if let Some(conn) = self.conns.get_mut(conn) {
@@ -170,12 +175,30 @@ impl Checker {
         let mut result = if frame.judged { conn.limits.frame(client, frame.bytes.len()) } else { Ok(()) };
         let mut got = format!("{} bytes", frame.bytes.len());
         for message in &messages {
-            let seen = Seen { at, conn: &frame.conn, client, channel, message };
+            let known = (frame.to.clone(), conn.spaces.get(&channel).cloned().unwrap_or_default());
+            let literal = match self.numbers.get_mut(&known).filter(|_| !client) {
+                // A fault in the numbers is told below.
+                Some(numbers) => numbers.literal(message).unwrap_or_else(|_| message.clone()),
+                None => message.clone(),
+            };
+            let seen = Seen { at, conn: &frame.conn, client, channel, message: &literal };
             // Each takes note of the message, also where another finds a fault in it.
             let mut found =
-                vec![conn.session.message(&seen), conn.limits.message(&seen), self.rights.message(&seen), self.log.message(&seen)];
+                vec![conn.session.message(&seen), conn.limits.message(&seen), self.rights.message(&seen)];
+            // What a number stands for that a client had before the trace began is not known here.
+            if !has_numbers(&literal) {
+                found.push(self.log.message(&seen));
+            }
             if client {
                 conn.watch.client(channel, message);
+                if code_of(message) == Some(code::OPEN) {
+                    let space: Vec<Item> = message.items().iter().skip(1).take(2).cloned().collect();
+                    conn.spaces.insert(channel, space.clone());
+                    let numbers = self.numbers.entry((frame.from.clone(), space)).or_default();
+                    *numbers = Numbers::of(message, true).after(numbers);
+                } else if let Some(space) = conn.spaces.get(&channel) {
+                    self.numbers.entry((frame.from.clone(), space.clone())).or_default().push(message);
+                }
             } else if frame.judged
                 && let Err(Trouble::Fault { rule: Some(rule), expected, got, .. }) = conn.watch.server(rulebook, channel, message)
             {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::cbor::Item;
+use crate::compact::Numbers;
 use crate::checks::{Rulebook, code, code_of, extension};
 use crate::edn::print;
 use crate::trouble::Trouble;
 
 /// The profile by which a channel may carry a part of a space.
 const SUBSCRIBE: u64 = 5;
+/// The profile by which numbers stand for names.
+const COMPACT: u64 = 2;
 
 /// What one connection has shown so far, for the checks of order.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct Channel {
     replica: Option<Item>,
+    /// The numbers said on it.
+    numbers: Numbers,
     cursor: u64,
     /// The collections that the channel carries; none: all.
     collections: Option<Vec<Item>>,
@@ -36,12 +41,16 @@ struct Channel {
 impl Watch {
     /// Takes note of what the client's side said.
     pub fn client(&mut self, channel: u64, message: &Item) {
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.numbers.push(message);
+        }
         if let [Item::Int(2), _, replica, _, cursor, ..] = message.items() {
             let cursor = cursor.items().first().and_then(Item::as_u64).unwrap_or(0);
             let agreed = self.agreed.contains(&SUBSCRIBE);
             let named = |key| extension(message, key).filter(|_| agreed).map(|names| names.items().to_vec());
             let (collections, joins) = (named(0), named(1).is_some());
-            self.channels.insert(channel, Channel { replica: Some(replica.clone()), cursor, collections, joins, ..Channel::default() });
+            let numbers = Numbers::of(message, self.agreed.contains(&COMPACT));
+            self.channels.insert(channel, Channel { replica: Some(replica.clone()), numbers, cursor, collections, joins, ..Channel::default() });
         }
     }
 
@@ -51,6 +60,7 @@ impl Watch {
     /// A rule that is broken.
     pub fn server(&mut self, rulebook: &Rulebook, number: u64, message: &Item) -> Result<(), Trouble> {
         rulebook.error(number, message)?;
+        let message = &self.channels.entry(number).or_default().numbers.literal(message)?;
         let channel = self.channels.entry(number).or_default();
         if channel.ended && number > 0 {
             return Err(Trouble::broken("ERROR-5", "nothing on a channel after its error", print(message)));
@@ -116,11 +126,16 @@ impl Channel {
 
     /// For each row among these items whether its collection is subscribed; a row begins with `[collection, id]`.
     fn carried<'a>(&'a self, items: &'a [Item]) -> impl Iterator<Item = bool> + 'a {
-        let collection = |row: &'a Item| match row.items().first().map(Item::items) {
-            Some([collection @ Item::Text(_), Item::Text(_)]) => Some(collection),
+        let carried = |row: &'a Item| match row.items().first() {
+            // A record that the client had before.
+            Some(Item::Int(number)) if *number > 0 => Some(true),
+            Some(Item::Array(name)) => match name.as_slice() {
+                [collection @ Item::Text(_), Item::Text(_)] => Some(self.collections.as_ref().is_none_or(|all| all.contains(collection))),
+                _ => None,
+            },
             _ => None,
         };
-        items.iter().filter_map(collection).map(|collection| self.collections.as_ref().is_none_or(|all| all.contains(collection)))
+        items.iter().filter_map(carried)
     }
 
     fn reject(&mut self, message: &Item) -> Result<(), Trouble> {

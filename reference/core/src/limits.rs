@@ -109,6 +109,8 @@ pub const REPAIR_CELLS_MAX: usize = 1 << 20;
 pub const REPAIR_CELLS_PER_MINUTE_MAX: usize = 1 << 22;
 /// Ranges of one question or answer. (REPAIR-9)
 pub const REPAIR_RANGES_MAX: usize = 4_096;
+/// Names of each of a space's two tables that get a number. (COMPACT-1)
+pub const NAMES_MAX: u64 = 4_096;
 /// Cells of a range that are listed, and not split further. (REPAIR-4)
 pub const REPAIR_LIST_MAX: usize = 32;
 

@@ -183,8 +183,8 @@ impl Profiles {
     pub const CORE: Self = Self(1);
     /// The core and the further conflict rules.
     pub const RULES: Self = Self::one(1);
-    /// The core and numbers for names.
-    pub const COMPACT: Self = Self::one(2);
+    /// The core, the further rules, and numbers for names.
+    pub const COMPACT: Self = Self(1 | 1 << 1 | 1 << 2);
     /// The core and what is never stored.
     pub const PRESENCE: Self = Self::one(3);
     /// The core and conditional changes.
@@ -210,7 +210,8 @@ impl Profiles {
         .and(Self::FLOW)
         .and(Self::CONDITIONS)
         .and(Self::PEER)
-        .and(Self::REPAIR);
+        .and(Self::REPAIR)
+        .and(Self::COMPACT);
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)
@@ -219,6 +220,11 @@ impl Profiles {
     /// Both sets together.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The set without numbers for names. (COMPACT-12)
+    pub const fn without_compact(self) -> Self {
+        Self(self.0 & !(1 << 2))
     }
 
     /// The profiles of both sets: what is agreed. (SESS-4)
@@ -279,4 +285,5 @@ pub const MESSAGES: &[(u64, &str)] = &[
     (19, "signal"),
     (20, "packed"),
     (21, "void"),
+    (22, "names"),
 ];

@@ -46,6 +46,7 @@ impl Talk {
                 cursor: None,
                 collections: None,
                 known: None,
+                names: None,
             }),
         )
     }

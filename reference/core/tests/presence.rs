@@ -45,7 +45,7 @@ impl Talk {
     }
 
     fn open(&mut self, conn: ConnId, channel: u16, replica: Replica) {
-        let open = Open { space: "home".into(), replica, settled: 0, cursor: None, collections: None, known: None };
+        let open = Open { space: "home".into(), replica, settled: 0, cursor: None, collections: None, known: None, names: None };
         self.say(conn, channel, Message::Open(open));
     }
 

@@ -47,7 +47,7 @@ fn welcome() -> Message {
 }
 
 fn open(replica: Replica) -> Message {
-    Message::Open(Open { space: SPACE.into(), replica, settled: 0, cursor: None, collections: None, known: None })
+    Message::Open(Open { space: SPACE.into(), replica, settled: 0, cursor: None, collections: None, known: None, names: None })
 }
 
 /// The answer to the first `open` of a replica in an empty space.
@@ -84,7 +84,7 @@ fn messages(replica: Replica) -> Vec<Message> {
         opened(replica),
         Message::Shut,
         Message::Push(Push { author: None, items: vec![pushed] }),
-        Message::Ack(Ack { seq: 1, position: 1, durability: DURABILITY_STORED }),
+        Message::Ack(Ack { seq: 1, position: 1, durability: DURABILITY_STORED, numbers: Vec::new() }),
         Message::Reject(Reject { seq: 1, position: 1, code: Code::DEPENDENCY, class: Class::Never, detail: None }),
         Message::Change(PlacedChange { position: 1, author: OTHER, change: change() }),
         Message::Void(Void { position: 1, author: OTHER, seq: 1, code: Code::CLOCK, link: None }),

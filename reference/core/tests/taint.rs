@@ -194,7 +194,7 @@ impl World {
             Step::Open(subject, space) => {
                 self.connect(subject);
                 let (space, replica) = (SPACES[space].to_owned(), replica(subject, space));
-                let open = Open { space, replica, settled: 0, cursor: None, collections: None, known: None };
+                let open = Open { space, replica, settled: 0, cursor: None, collections: None, known: None, names: None };
                 self.say(subject, channel(&open.space), Message::Open(open));
             }
             Step::Push(subject, space) => self.push(subject, space),

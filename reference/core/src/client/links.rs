@@ -33,7 +33,8 @@ impl Client {
             replica: identity.replica,
             settled: identity.settled.0,
             cursor: identity.cursor.clone().filter(|cursor| cursor.position > 0),
-            profiles: self.config.profiles,
+            // COMPACT-12
+            profiles: if fault::is("compact-on-links") { self.config.profiles } else { self.config.profiles.without_compact() },
             token: self.link_token.clone(),
         }
     }

@@ -18,6 +18,7 @@ mod fork;
 mod horizon;
 mod links;
 mod look;
+mod names;
 mod outbox;
 mod overlay;
 mod presence;
@@ -42,6 +43,7 @@ use crate::space::Space;
 use crate::store::{Store, StoreError};
 use crate::{limits, server::VERSION};
 use access::Access;
+use names::NameTables;
 use outbox::Outbox;
 use presence::Present;
 use session::Session;
@@ -112,6 +114,7 @@ pub struct Client {
     told_in_sync: bool,
     present: Present,
     subscription: Subscription,
+    names: NameTables,
 }
 
 /// Reopens of a space between two marks before the connection is given up.
@@ -167,6 +170,7 @@ impl Client {
             told_in_sync: false,
             present: Present::default(),
             subscription: Subscription::load(store)?,
+            names: NameTables::load(store)?,
         })
     }
 
@@ -339,8 +343,14 @@ impl Client {
             State::Streaming(session) => session.base_ms,
             _ => 0,
         };
-        let Frame { channel, messages } = match decode_frame(bytes, self.agreed, |_| base_ms) {
-            Ok(frame) => frame,
+        let decoded = self.literal(store, bytes)?.and_then(|literal| {
+            let Some((literal, announced)) = literal else { return Ok(None) };
+            let frame = decode_frame(&literal, self.agreed, |_| base_ms)?;
+            Ok(Some((frame, announced)))
+        });
+        let (Frame { channel, messages }, announced) = match decoded {
+            Ok(None) => return Ok(()),
+            Ok(Some(decoded)) => decoded,
             Err(error) => {
                 self.accuse(now, error.code, error.detail, &error.text);
                 return Ok(());
@@ -355,6 +365,7 @@ impl Client {
             }
             self.message(now, store, channel, message)?;
         }
+        self.learn(store, &announced)?;
         self.give_credit(now, channel);
         Ok(())
     }

@@ -121,10 +121,12 @@ impl Client {
             cursor: self.resumed_from(),
             collections: None,
             known: None,
+            names: None,
         };
         if agreed {
             self.subscription.ask(&mut open);
         }
+        open.names = self.claimed_names(open.cursor.is_some());
         self.send(now, self.channel, &[Message::Open(open)], 0);
         let early = self.outbox.pushed(self.outbox.identity.settled.0 + 1).filter(|_| fault::is("sess-pushes-early"));
         if let Some((item, _)) = early {
@@ -181,6 +183,7 @@ impl Client {
         // SYNC-30: a resumed reset is one still.
         let reset = told || !fault::is("sync-resumed-reset-adds") && self.staging.as_ref().is_some_and(|staging| staging.resets);
         self.note_reset(store, opened.reset)?;
+        self.begin_names(store, told)?;
         self.head = Some(opened.position);
         self.note_rights(opened.rights);
         self.state = State::Streaming(Session {
@@ -330,6 +333,7 @@ impl Client {
                 true
             }
             Message::Ranges(answer) => self.on_ranges(now, store, &answer)?,
+            Message::Names(names) => self.on_names(names),
             Message::Shut => false,
             _ => {
                 self.accuse(now, Code::UNEXPECTED, Some(code), "not a message for an opened space");
@@ -373,6 +377,7 @@ impl Client {
         let history = self.session().history;
         let position = position + u64::from(fault::is("sync-cursor-runs-ahead"));
         self.outbox.identity.cursor = Some(Cursor { position, history, staged: None });
+        self.names.keep(store)?;
         self.head = self.head.max(Some(position));
         self.outbox.note_clock(&self.clock);
         if fault::is("sync-cursor-kept-later") {
@@ -413,11 +418,13 @@ impl Client {
         if !self.is_next(first) || ack.seq > pushed {
             return Ok(false);
         }
+        let mut records = Vec::new();
         for (seq, position) in (settled + 1..=ack.seq).zip(first..) {
             let Some(pending) = self.outbox.pending(seq) else { return Ok(false) };
             if pending.rejected.is_some() {
                 return Ok(false);
             }
+            records.extend(pending.change.rows.iter().map(|row| row.record.clone()));
             let change = self.subscription.part_of(pending.change.clone());
             if !fault::is("model-settled-without-base") {
                 self.base.apply(store, self.outbox.identity.replica, &change, position)?;
@@ -426,6 +433,9 @@ impl Client {
         }
         self.landed(ack.seq);
         self.move_cursor(store, ack.position)?;
+        // COMPACT-9
+        let numbered: Vec<_> = ack.numbers.iter().copied().zip(records).filter(|(number, _)| *number > 0).collect();
+        self.learn(store, &numbered)?;
         Ok(true)
     }
 
@@ -511,6 +521,7 @@ impl Client {
             if !fault::is("sync-reset-adds") {
                 self.base.clear(store)?;
             }
+            self.names.begin_base(store)?;
         }
         self.subscription.complete(store)?;
         self.begin_settled(store, reset, states.to)?;
@@ -525,6 +536,7 @@ impl Client {
             changed.dedup();
             changed.truncate(CHANGED_NAMES_MAX + 1);
         }
+        let numbers = Staging::numbers(store)?;
         if staging.is_some() {
             Staging::clear(store)?;
         }
@@ -533,6 +545,7 @@ impl Client {
         }
         changed.extend(self.held.prune(store)?);
         self.move_cursor(store, states.to)?;
+        self.learn(store, &numbers)?;
         self.settle_outcomes(now, store, &outcomes, states.to)?;
         self.set_aside_stale(store, edits)?;
         self.session().behind_horizon = false;

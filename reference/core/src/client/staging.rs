@@ -1,8 +1,8 @@
 //! The parts of a catch-up under way, kept so that a cut does not begin it again. Spec 8.
 //!
-//! Keys: `s` how far they reach, `t` number a part.
+//! Keys: `s` how far they reach, `t` number a part, `t` 255 number the numbers of records that it announced.
 
-use crate::change::read_fixed;
+use crate::change::{RecordName, read_fixed};
 use crate::clock::History;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::message::{Item, Message, States, decode_frame, frame_of, message_bytes};
@@ -22,6 +22,8 @@ pub(super) struct Staging {
     parts: u64,
 }
 
+/// Behind the parts, and gone with them.
+const NUMBERS: &[u8] = &[b't', 255];
 /// Stamps in a kept part are relative to this.
 const BASE_MS: u64 = 0;
 
@@ -39,6 +41,30 @@ impl Staging {
         let staging = Self { to, history, resets: before.map_or(resets, |before| before.resets), parts: number + 1 };
         store.put(b"s", &staging_bytes(&staging))?;
         Ok(staging)
+    }
+
+    /// Keeps the numbers of records that the last part announced. (COMPACT-8)
+    pub fn keep_numbers(&self, store: &mut dyn Store, announced: &[(u64, RecordName)]) -> Result<(), StoreError> {
+        let mut w = Writer::default();
+        w.array(3 * announced.len());
+        for (number, record) in announced {
+            w.uint(*number);
+            w.text(&record.collection);
+            w.text(&record.id);
+        }
+        store.put(&[NUMBERS, &self.parts.to_be_bytes()].concat(), &w.finish())
+    }
+
+    /// The numbers that the kept parts announced, in their order.
+    pub fn numbers(store: &dyn Store) -> Result<Vec<(u64, RecordName)>, StoreError> {
+        let rows = store.scan(NUMBERS, &after_prefix(b"t"), usize::MAX)?;
+        let read = |(_, bytes): &(Vec<u8>, Vec<u8>)| {
+            let mut r = Reader::new(bytes);
+            let one = |r: &mut Reader| Ok((r.uint()?, RecordName { collection: r.text()?.to_owned(), id: r.text()?.to_owned() }));
+            (0..r.array()? / 3).map(|_| one(&mut r)).collect::<Result<Vec<_>, CodecError>>()
+        };
+        let kept = rows.iter().map(|row| read(row).map_err(|error| damaged(&error.to_string())));
+        Ok(kept.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// The numbers of the kept parts, in the order in which they came.

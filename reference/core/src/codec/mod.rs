@@ -43,6 +43,8 @@ pub enum Fault {
     Truncated,
     /// Bytes remain. (CODEC-11)
     Trailing,
+    /// A number that stands for no name that is known. (COMPACT-10)
+    UnknownNumber,
     /// A well-encoded item that the schema does not allow here. (CODEC-13)
     Schema(&'static str),
 }

@@ -1,5 +1,6 @@
 //! Frames and messages. Spec 3 and 7; the schema is `spec/syncline.cddl`.
 
+mod compact;
 mod cost;
 mod items;
 mod optional;
@@ -11,9 +12,10 @@ use crate::clock::{History, Replica, Stamp};
 use crate::hash::Link;
 use crate::registry::{Class, Code};
 
+pub use compact::{Expanded, Names, Numbers, RecordForm, expand, shrink};
 pub use cost::costs;
 pub use items::{RecordCells, cells_of, items_of};
-pub use optional::{AddressRange, Presence, Range, RangeContent, Ranges, Signal};
+pub use optional::{AddressRange, NewNames, Presence, Range, RangeContent, Ranges, Signal};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
 
@@ -51,6 +53,7 @@ pub enum Message {
     Presence(Presence),
     Signal(Signal),
     Void(Void),
+    Names(NewNames),
 }
 
 impl Message {
@@ -78,6 +81,7 @@ impl Message {
             Self::Presence(_) => 18,
             Self::Signal(_) => 19,
             Self::Void(_) => 21,
+            Self::Names(_) => 22,
         }
     }
 }
@@ -123,6 +127,8 @@ pub struct Open {
     pub collections: Option<Vec<String>>,
     /// Those of them that base holds at the cursor, ascending; none: all of them. `subscribe` profile.
     pub known: Option<Vec<String>>,
+    /// How many columns and replicas the client holds the names of; none: it takes literals. `compact` profile.
+    pub names: Option<(u64, u64)>,
 }
 
 /// Changes offered.
@@ -171,6 +177,8 @@ pub struct Ack {
     pub position: u64,
     /// How durable they are.
     pub durability: u64,
+    /// For each row of them the number its record got by it, or 0; empty where none did. `compact` profile.
+    pub numbers: Vec<u64>,
 }
 
 /// An own change is rejected.

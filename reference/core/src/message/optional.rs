@@ -1,5 +1,6 @@
 //! Messages of the profiles beyond the core.
 
+use super::compact::read_tables;
 use super::read::Fields;
 use crate::change::read_fixed;
 use crate::clock::Replica;
@@ -27,6 +28,19 @@ pub struct Signal {
     pub replica: Replica,
     /// What it says.
     pub payload: Vec<u8>,
+}
+
+/// Names of both tables, each with the numbers from its first on. (COMPACT-7)
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NewNames {
+    /// The number of the first column.
+    pub first_column: u64,
+    /// Fields and rules.
+    pub columns: Vec<(String, u64)>,
+    /// The number of the first replica.
+    pub first_replica: u64,
+    /// Authors.
+    pub replicas: Vec<Replica>,
 }
 
 /// Addresses from a lower bound up to but not an upper one; an empty upper bound is none.
@@ -64,6 +78,26 @@ pub enum RangeContent {
     },
     /// Its cells: address and digest, in the order of the addresses.
     Cells(Vec<(Vec<u8>, [u8; 32])>),
+}
+
+impl NewNames {
+    pub(super) fn write(&self, w: &mut Writer) {
+        w.uint(self.first_column);
+        w.array(self.columns.len());
+        for (field, rule) in &self.columns {
+            w.array(2);
+            w.text(field);
+            w.uint(*rule);
+        }
+        w.uint(self.first_replica);
+        w.array(self.replicas.len());
+        self.replicas.iter().for_each(|replica| w.bytes(&replica.0));
+    }
+
+    pub(super) fn read(fields: &mut Fields) -> Result<Self, CodecError> {
+        fields.take(4)?;
+        read_tables(fields.r)
+    }
 }
 
 impl Presence {

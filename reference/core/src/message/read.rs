@@ -1,8 +1,8 @@
 //! Reading frames: bytes become messages once, or the first fault met.
 
 use super::{
-    Ack, AddressRange, ErrorMessage, Frame, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Presence, Push, Ranges,
-    Reject, Relayed, Signal, States, Void, Welcome,
+    Ack, AddressRange, ErrorMessage, Frame, Hello, Item, Mark, Message, NewNames, Open, Opened, Outcome, PlacedChange, Presence, Push,
+    Ranges, Reject, Relayed, Signal, States, Void, Welcome,
 };
 use crate::change::{Change, Cursor, Form, Pushed, Row, expect_items, read_fixed, read_name, read_row, read_seq, read_stamp};
 use crate::clock::{History, MS_MAX, Replica, Stamp};
@@ -21,6 +21,10 @@ pub(super) const HORIZON_KEY: i64 = 2;
 /// The extension keys of an `open`'s collections and of those that are known.
 pub(super) const COLLECTIONS_KEY: i64 = 0;
 pub(super) const KNOWN_KEY: i64 = 1;
+/// The extension key of how many names an `open`'s client holds.
+pub(super) const NAMES_KEY: i64 = 2;
+/// The extension key of an `ack`'s numbers.
+pub(super) const NUMBERS_KEY: i64 = 0;
 /// The extension key of an `opened`'s rights.
 pub(super) const RIGHTS_KEY: i64 = 0;
 /// The extension key of the link before what a relayed `push` holds.
@@ -101,6 +105,7 @@ fn owner(code: u64) -> Option<Profiles> {
         17 => Some(Profiles::REPAIR),
         18 => Some(Profiles::PRESENCE),
         19 => Some(Profiles::SIGNAL),
+        22 => Some(Profiles::COMPACT),
         _ => None,
     }
 }
@@ -121,11 +126,7 @@ fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Mess
         3 => return fields.opened(),
         4 => Message::Shut,
         5 => return fields.push(base_ms),
-        6 => {
-            fields.take(3)?;
-            let (seq, position) = (read_seq(fields.r)?, fields.r.uint()?);
-            Message::Ack(Ack { seq, position, durability: fields.within(1..=2, "a durability")? })
-        }
+        6 => return fields.ack(),
         7 => Message::Reject(fields.reject()?),
         8 => return read_change(fields, base_ms),
         9 => return fields.states(base_ms),
@@ -154,6 +155,7 @@ fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Mess
         17 => Message::Ranges(Ranges::read(&mut fields)?),
         18 => Message::Presence(Presence::read(&mut fields)?),
         19 => Message::Signal(Signal::read(&mut fields)?),
+        22 => Message::Names(NewNames::read(&mut fields)?),
         _ => return fields.void(),
     };
     fields.extensions(|_, _| Ok(false))?;
@@ -301,9 +303,11 @@ impl Fields<'_, '_> {
         let cursor = self.cursor()?;
         let at = self.r.position();
         let (mut collections, mut known): (Option<Vec<String>>, Option<Vec<String>>) = (None, None);
-        let agreed = self.profiles.has(Profiles::SUBSCRIBE);
+        let mut names = None;
+        let (agreed, compact) = (self.profiles.has(Profiles::SUBSCRIBE), self.profiles.has(Profiles::COMPACT));
         self.extensions(|key, r| {
             match key {
+                NAMES_KEY if compact => names = Some(read_lengths(r)?),
                 COLLECTIONS_KEY if agreed => collections = Some(read_collections(r, 1)?),
                 KNOWN_KEY if agreed => known = Some(read_collections(r, 0)?),
                 _ => return Ok(false),
@@ -316,7 +320,21 @@ impl Fields<'_, '_> {
         {
             return Err(CodecError { at, fault: Fault::Schema("known collections among those subscribed") }.into());
         }
-        Ok(Message::Open(Open { space, replica, settled, cursor, collections, known }))
+        Ok(Message::Open(Open { space, replica, settled, cursor, collections, known, names }))
+    }
+
+    fn ack(mut self) -> Result<Message, WireError> {
+        self.take(3)?;
+        let (seq, position) = (read_seq(self.r)?, self.r.uint()?);
+        let mut ack = Ack { seq, position, durability: self.within(1..=2, "a durability")?, numbers: Vec::new() };
+        let compact = self.profiles.has(Profiles::COMPACT);
+        self.extensions(|key, r| {
+            if compact && key == NUMBERS_KEY {
+                ack.numbers = (0..expect_items(r, 1..=usize::MAX)?).map(|_| r.uint()).collect::<Result<_, _>>()?;
+            }
+            Ok(compact && key == NUMBERS_KEY)
+        })?;
+        Ok(Message::Ack(ack))
     }
 
     fn void(mut self) -> Result<Message, WireError> {
@@ -502,6 +520,12 @@ impl Fields<'_, '_> {
         })?;
         Ok(Message::Mark(Mark { position, history, fingerprint, backed_up, horizon }))
     }
+}
+
+/// How many names of both tables are held.
+fn read_lengths(r: &mut Reader) -> Result<(u64, u64), CodecError> {
+    expect_items(r, 2..=2)?;
+    Ok((r.uint()?, r.uint()?))
 }
 
 /// Names of collections, ascending, at least `least`.

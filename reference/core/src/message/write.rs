@@ -1,6 +1,6 @@
 //! Writing frames.
 
-use super::{ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, States, Void, Welcome, read};
+use super::{Ack, ErrorMessage, Hello, Item, Mark, Message, Open, Opened, Outcome, PlacedChange, Push, States, Void, Welcome, read};
 use crate::change::{Cursor, write_row, write_stamp};
 use crate::codec::Writer;
 use crate::fault;
@@ -39,7 +39,7 @@ fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
         Message::Opened(opened) => write_opened(w, opened),
         Message::Shut => {}
         Message::Push(push) => write_push(w, push, base_ms),
-        Message::Ack(ack) => write_numbers(w, &[ack.seq, ack.position, ack.durability]),
+        Message::Ack(ack) => write_ack(w, ack),
         Message::Reject(reject) => {
             write_numbers(w, &[reject.seq, reject.position, reject.code.0, reject.class.code()]);
             write_detail(w, reject.detail);
@@ -57,6 +57,7 @@ fn write_message(w: &mut Writer, message: &Message, base_ms: u64) {
         Message::Presence(presence) => presence.write(w),
         Message::Signal(signal) => signal.write(w),
         Message::Void(void) => write_void(w, void),
+        Message::Names(names) => names.write(w),
     }
 }
 
@@ -66,9 +67,9 @@ fn field_count(message: &Message) -> usize {
         Message::Shut => 0,
         Message::Ping(_) | Message::Bye { .. } | Message::Auth { .. } | Message::Credit { .. } => 1,
         Message::Pong { .. } | Message::Ranges(_) | Message::Signal(_) => 2,
-        Message::Ack(_) => 3,
-        Message::Hello(_) | Message::Welcome(_) | Message::Error(_) | Message::Presence(_) => 4,
-        Message::Open(open) => 4 + usize::from(open.collections.is_some() || open.known.is_some()),
+        Message::Ack(ack) => 3 + usize::from(!ack.numbers.is_empty()),
+        Message::Hello(_) | Message::Welcome(_) | Message::Names(_) | Message::Error(_) | Message::Presence(_) => 4,
+        Message::Open(open) => 4 + usize::from(open.collections.is_some() || open.known.is_some() || open.names.is_some()),
         Message::Void(void) => 4 + usize::from(void.link.is_some()),
         Message::Reject(_) => 5,
         Message::Opened(opened) => 6 + usize::from(opened.rights.is_some()),
@@ -103,14 +104,29 @@ fn write_open(w: &mut Writer, open: &Open) {
     write_cursor(w, open.cursor.as_ref());
     let named = [(read::COLLECTIONS_KEY, &open.collections), (read::KNOWN_KEY, &open.known)];
     let named: Vec<_> = named.into_iter().filter_map(|(key, names)| Some((key, names.as_ref()?))).collect();
-    if named.is_empty() {
+    let pairs = named.len() + usize::from(open.names.is_some());
+    if pairs == 0 {
         return;
     }
-    w.map(named.len());
+    w.map(pairs);
     for (key, names) in named {
         w.int(key);
         w.array(names.len());
         names.iter().for_each(|name| w.text(name));
+    }
+    if let Some((columns, replicas)) = open.names {
+        w.int(read::NAMES_KEY);
+        w.array(2);
+        write_numbers(w, &[columns, replicas]);
+    }
+}
+
+fn write_ack(w: &mut Writer, ack: &Ack) {
+    write_numbers(w, &[ack.seq, ack.position, ack.durability]);
+    if !ack.numbers.is_empty() {
+        w.map(1);
+        w.int(read::NUMBERS_KEY);
+        write_list(w, &ack.numbers);
     }
 }
 

@@ -195,7 +195,15 @@ impl Link {
         self.phase = Phase::AwaitOpened { until_ms };
         let cursor = own.cursor.clone();
         self.told.clone_from(&cursor);
-        let open = Open { space: own.space.clone(), replica: own.replica, settled: own.settled, cursor, collections: None, known: None };
+        let open = Open {
+            space: own.space.clone(),
+            replica: own.replica,
+            settled: own.settled,
+            cursor,
+            collections: None,
+            known: None,
+            names: None,
+        };
         Ok(Step::Reply(vec![(CHANNEL, Message::Open(open))]))
     }
 

@@ -113,9 +113,9 @@ impl Server {
         let pushed = Pushed::Change { change, bytes: 0, value_bytes_max: 0 };
         let judged =
             judge::judge(log, store, author, pushed, Terms { quota: Quota::default(), profiles: Profiles::OFFERED, now_ms: now.wall_ms })?;
-        if let (Judged::Settled { position, seq, verdict, change }, Some(space)) = (judged, self.spaces.get_mut(&number)) {
+        if let (Judged::Settled { position, seq, verdict, change, named }, Some(space)) = (judged, self.spaces.get_mut(&number)) {
             let link = log.link_at(store, author, seq)?;
-            let entry = TailEntry::new((position, author, seq), (verdict, link), change, space.history.base_ms);
+            let entry = TailEntry::new((position, author, seq), (verdict, link), change, (space.history.base_ms, named));
             space.push(entry, now.mono_ms);
         }
         Ok(())

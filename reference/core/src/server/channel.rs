@@ -2,6 +2,7 @@
 
 use super::judge::{self, Judged, Terms};
 use super::log::{self, HistoryStart, Log, Verdict};
+use super::names::Known;
 use super::presence::Told;
 use super::stream::{self, Channel, Hosted, Scope, TailEntry};
 use super::{ConnId, Failure, Grant, Phase, Right, Server, refuse, unexpected};
@@ -75,7 +76,11 @@ impl Server {
             }
             None => space.log.bind(store, open.replica, &grant.subject, true)?,
         };
+        let given = space.log.name_lengths(store)?;
+        let claims_too_much = !fault::is("compact-any-claim") && open.names.is_some_and(|held| held.0 > given.0 || held.1 > given.1);
         let reset = reset_reason(&space.log.histories(store)?, (space.head, space.log.horizon(store)?.position), open.cursor.as_ref());
+        // COMPACT-4
+        let reset = if reset == Reset::NONE && claims_too_much { Reset::HISTORY } else { reset };
         let (cursor, staged) = match (&open.cursor, reset) {
             (Some(cursor), Reset::NONE) => (cursor.position, cursor.staged),
             _ => (0, None),
@@ -97,6 +102,10 @@ impl Server {
                 .then(|| right.code())
                 .filter(|_| !fault::is("access-opened-without-the-right")),
         };
+        // COMPACT-4
+        let names = open.names.or_else(|| fault::is("compact-numbers-for-all").then_some((0, 0)));
+        let names = names.filter(|_| agreed.has(Profiles::COMPACT)).map(|held| if reset == Reset::NONE { held } else { (0, 0) });
+        let names = names.map(|lengths| Known { lengths, from: if joins { 0 } else { cursor } });
         // SYNC-25: outcomes travel in states only.
         let resumed = reset == Reset::NONE && open.cursor.as_ref().is_some_and(|cursor| cursor.staged.is_some());
         let catching = reset != Reset::NONE && !fault::is("sync-empty-reset-unsaid")
@@ -129,6 +138,7 @@ impl Server {
                 credit,
                 told_horizon: 0,
                 asked: Default::default(),
+                names,
             },
         );
         if !fault::is("sess-open-unanswered") {
@@ -258,16 +268,16 @@ impl Server {
             let log = space.log.clone();
             let base_ms = space.history.base_ms;
             match judge::judge(&log, store, replica, item, terms)? {
-                Judged::Settled { position, seq, verdict, change } => {
+                Judged::Settled { position, seq, verdict, change, named } => {
                     log.sample(store, position, now.wall_ms, self.config.retention)?;
                     let link = log.link_at(store, replica, seq)?;
-                    space.push(TailEntry::new((position, replica, seq), (verdict, link), change, base_ms), now.mono_ms);
+                    space.push(TailEntry::new((position, replica, seq), (verdict, link), change, (base_ms, named)), now.mono_ms);
                 }
                 // A verdict that is still on its way is not repeated.
                 Judged::Again { position, .. } if position > sent => {}
                 Judged::Again { position, seq, verdict } => {
                     let message = if verdict == Verdict::ACCEPTED {
-                        Message::Ack(Ack { seq, position, durability: DURABILITY_STORED })
+                        Message::Ack(Ack { seq, position, durability: DURABILITY_STORED, numbers: Vec::new() })
                     } else {
                         stream::reject(seq, position, verdict)
                     };

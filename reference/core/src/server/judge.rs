@@ -1,6 +1,7 @@
 //! The verdict on one pushed change: a function of the log before it and the server's clock. Spec 6, 9 and 10.
 
 use super::log::{Entry, Log, Verdict};
+use super::names::Named;
 use super::quota::{Quota, only_deletes};
 use crate::change::{CONDITIONS_KEY, Change, NEEDS_KEY, Origin, Payload, Pushed};
 use crate::clock::Replica;
@@ -14,7 +15,7 @@ use crate::store::{Store, StoreError};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Judged {
     /// It has this position and verdict now. (IDENT-21)
-    Settled { position: u64, seq: u64, verdict: Verdict, change: Option<Change> },
+    Settled { position: u64, seq: u64, verdict: Verdict, change: Option<Change>, named: Named },
     /// It was settled before, with this verdict. (IDENT-4)
     Again { position: u64, seq: u64, verdict: Verdict },
     /// The channel ends with this error and detail. (IDENT-5, IDENT-6)
@@ -189,6 +190,7 @@ fn settle(
     let entry = Entry { author, seq, verdict, literal };
     let origin = change.as_ref().and_then(|change| change.origin.clone());
     let position = log.append(store, &entry, link, origin.as_ref())?;
+    let mut named = Named::default();
     // IDENT-23: only an accepted change has an effect.
     if let Some(change) = &change
         && (verdict == Verdict::ACCEPTED || fault::is("ident-rejected-applied"))
@@ -197,6 +199,7 @@ fn settle(
         let usage = log.usage(store)?.after(log, store, change, bytes)?;
         log.put_usage(store, usage)?;
         log.cells().apply(store, author, change, position)?;
+        named = log.name_all(store, author, change, position)?;
     }
-    Ok(Judged::Settled { position, seq, verdict, change })
+    Ok(Judged::Settled { position, seq, verdict, change, named })
 }

@@ -16,6 +16,7 @@ mod frames;
 mod horizon;
 mod judge;
 mod log;
+mod names;
 mod presence;
 mod quota;
 mod relay;

@@ -53,9 +53,9 @@ impl Server {
         let terms = Terms { quota: self.config.quota, profiles: self.config.profiles, now_ms: now.wall_ms };
         for item in items {
             match judge::judge(&log, store, author, item, terms)? {
-                Judged::Settled { position, seq, verdict, change } => {
+                Judged::Settled { position, seq, verdict, change, named } => {
                     let link = log.link_at(store, author, seq)?;
-                    let entry = TailEntry::new((position, author, seq), (verdict, link), change, base_ms);
+                    let entry = TailEntry::new((position, author, seq), (verdict, link), change, (base_ms, named));
                     space.push(TailEntry { relayed: true, ..entry }, now.mono_ms);
                 }
                 Judged::Again { .. } => {}

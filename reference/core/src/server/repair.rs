@@ -82,7 +82,7 @@ impl Hosted {
         channel: &mut Channel,
         now_ms: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let Channel { asked, scope, profiles, credit, .. } = channel;
+        let Channel { asked, scope, profiles, credit, .. } = &mut *channel;
         let covers = Covers {
             rules: profiles.has(Profiles::RULES),
             collections: scope.collections.as_ref().filter(|_| !fault::is("repair-of-all-collections")),
@@ -109,8 +109,8 @@ impl Hosted {
         }
         let (states, left) = self.replacement(store, replaced, covers)?;
         asked.replacing = Some((left, answer));
-        let states = self.bytes(Message::States(states));
-        credit.sending.spend(states.len());
+        let (states, cost) = self.states_bytes(store, channel, states)?;
+        channel.credit.sending.spend(cost);
         Ok(Some(frame_of(number, &states)))
     }
 

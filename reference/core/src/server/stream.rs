@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::log::{HistoryStart, Log, Settled, Verdict};
+use super::names::{Known, Named};
 use super::presence::{Room, Told};
 use super::repair::Asked;
 use super::signal::Budget;
@@ -25,6 +26,8 @@ use crate::store::{Store, StoreError};
 
 /// Live messages share a frame up to about this many bytes.
 const FRAME_BYTES_TARGET: usize = 16 * 1024;
+/// They share it while their literal forms have up to about so many.
+const LITERAL_BYTES_TARGET: usize = 256 * 1024;
 /// Bytes of the tail kept for one space.
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Cells and outcomes read for one part.
@@ -52,6 +55,12 @@ pub(super) struct TailEntry {
     pub body: Arc<[u8]>,
     /// The same for channels without the further rules, where it differs. (RULES-17)
     pub core_body: Option<Arc<[u8]>>,
+    /// The same with numbers for names, where it was accepted. (COMPACT-8)
+    pub compact_body: Option<Arc<[u8]>>,
+    /// The numbers that it gave the records of its rows. (COMPACT-9)
+    pub numbers: Vec<u64>,
+    /// How many columns and replicas have numbers with it.
+    pub names: (u64, u64),
 }
 
 /// A space that was opened since the start.
@@ -108,6 +117,8 @@ pub(super) struct Channel {
     pub asked: Asked,
     /// The horizon it was told last.
     pub told_horizon: u64,
+    /// What the client knows of the numbers; none: it is sent literals. (COMPACT-5)
+    pub names: Option<Known>,
 }
 
 /// The part of a space that a channel carries. Spec 17.
@@ -143,7 +154,7 @@ impl Scope {
     }
 
     /// The position above which the channel lacks cells of a collection, where it was sent everything else up to `sent`. (SUB-6)
-    fn above(&self, collection: &str, sent: u64) -> Option<u64> {
+    pub(super) fn above(&self, collection: &str, sent: u64) -> Option<u64> {
         let wanted = fault::is("sub-states-of-all") || self.collections.as_ref().is_none_or(|collections| collections.contains(collection));
         let known = self.known.as_ref().is_none_or(|known| known.contains(collection));
         wanted.then(|| if known || fault::is("sub-joins-from-the-cursor") { sent.max(self.cursor) } else { sent })
@@ -270,7 +281,7 @@ impl Hosted {
             return Ok(Some(frame_of(number, &self.bytes(mark))));
         }
         if !channel.catching && self.tail_after(channel.sent).is_some() {
-            if let Some(frame) = self.live_frame(number, channel) {
+            if let Some(frame) = self.live_frame(store, number, channel)? {
                 return Ok(Some(frame));
             }
             // PEER-20: a verdict that the author compares comes in states.
@@ -287,9 +298,13 @@ impl Hosted {
         if !channel.credit.sending.is_open() {
             return Ok(None);
         }
+        // COMPACT-8
+        if let Some(names) = channel.names.as_mut().filter(|_| !channel.catching) {
+            names.from = channel.sent;
+        }
         let part = self.part(store, channel, part_bytes_max)?;
-        let part = self.bytes(Message::States(part));
-        channel.credit.sending.spend(part.len());
+        let (part, cost) = self.states_bytes(store, channel, part)?;
+        channel.credit.sending.spend(cost);
         Ok(Some(frame_of(number, &part)))
     }
 
@@ -312,11 +327,11 @@ impl Hosted {
     }
 
     /// The entries that are recent; none where the channel lacks older ones, or none of them is for it.
-    fn live_frame(&self, number: u16, channel: &mut Channel) -> Option<Vec<u8>> {
+    fn live_frame(&self, store: &dyn Store, number: u16, channel: &mut Channel) -> Result<Option<Vec<u8>>, StoreError> {
         let mut bodies = Vec::new();
-        let mut cost = 0;
+        let (mut cost, mut literal) = (0, 0);
         let mut ack: Option<Ack> = None;
-        for entry in self.tail_after(channel.sent)? {
+        for entry in self.tail_after(channel.sent).into_iter().flatten() {
             let own = entry.author == channel.replica && !fault::is("sess-echo");
             // PEER-20: the author compares links before it takes the verdict.
             if own && entry.relayed && !fault::is("peer-verdict-by-ack") {
@@ -327,7 +342,7 @@ impl Hosted {
                 channel.sent = entry.position;
                 // SUB-4: positions that are left out end the run of an ack.
                 if let Some(ack) = ack.take_if(|_| !fault::is("sub-ack-over-a-gap")) {
-                    bodies.extend(self.bytes(Message::Ack(ack)));
+                    bodies.extend(self.ack(ack));
                 }
                 continue;
             }
@@ -338,16 +353,22 @@ impl Hosted {
             channel.sent = entry.position;
             if own && entry.verdict == Verdict::ACCEPTED {
                 let position = entry.position + u64::from(fault::is("sess-ack-of-a-later-position"));
-                ack = Some(Ack { seq: entry.seq, position, durability: DURABILITY_STORED });
+                let mut numbers = ack.take().map(|ack| ack.numbers).unwrap_or_default();
+                numbers.extend(entry.numbers.iter().filter(|_| channel.names.is_some()));
+                literal += entry.numbers.len();
+                ack = Some(Ack { seq: entry.seq, position, durability: DURABILITY_STORED, numbers });
                 channel.settled = entry.seq;
                 if fault::is("mirror-ack-for-each") {
-                    bodies.extend(ack.take().into_iter().flat_map(|ack| self.bytes(Message::Ack(ack))));
+                    bodies.extend(ack.take().into_iter().flat_map(|ack| self.ack(ack)));
+                }
+                if literal >= FRAME_BYTES_TARGET {
+                    break;
                 }
                 continue;
             }
             // SESS-20: acks keep their place among the positions.
             if let Some(ack) = ack.take() {
-                bodies.extend(self.bytes(Message::Ack(ack)));
+                bodies.extend(self.ack(ack));
             }
             if own {
                 // SESS-23: a verdict goes to the author, the change does not.
@@ -355,22 +376,38 @@ impl Hosted {
                 channel.settled = entry.seq;
             } else {
                 let core = entry.core_body.as_ref().filter(|_| !channel.profiles.has(Profiles::RULES));
-                let body = core.unwrap_or(&entry.body);
+                let mut body = core.unwrap_or(&entry.body);
+                literal += body.len();
+                if let (Some(known), Some(compact)) = (&mut channel.names, &entry.compact_body) {
+                    if known.lengths < entry.names || known.lengths.1 < entry.names.1 {
+                        bodies.extend(self.new_names(store, known, entry.position)?.unwrap_or_default());
+                    }
+                    body = compact;
+                }
                 bodies.extend_from_slice(body);
                 if fault::is("sub-repeats-changes") && channel.scope.collections.is_some() {
                     bodies.extend_from_slice(body);
                 }
                 cost += body.len();
             }
-            if bodies.len() >= FRAME_BYTES_TARGET {
+            // COMPACT-10: also the literal form fits a frame.
+            if bodies.len() >= FRAME_BYTES_TARGET || literal >= LITERAL_BYTES_TARGET {
                 break;
             }
         }
         if let Some(ack) = ack {
-            bodies.extend(self.bytes(Message::Ack(ack)));
+            bodies.extend(self.ack(ack));
         }
         channel.credit.sending.spend(cost);
-        (!bodies.is_empty()).then(|| frame_of(number, &bodies))
+        Ok((!bodies.is_empty()).then(|| frame_of(number, &bodies)))
+    }
+
+    /// An `ack`; where no record got a number it says nothing of numbers. (COMPACT-9)
+    fn ack(&self, mut ack: Ack) -> Vec<u8> {
+        if ack.numbers.iter().all(|number| *number == 0) || fault::is("compact-acks-without-numbers") {
+            ack.numbers.clear();
+        }
+        self.bytes(Message::Ack(ack))
     }
 
     pub(super) fn bytes(&self, message: Message) -> Vec<u8> {
@@ -486,7 +523,7 @@ impl TailEntry {
         (position, author, seq): (u64, Replica, u64),
         (verdict, link): (Verdict, Option<Link>),
         change: Option<Change>,
-        base_ms: u64,
+        (base_ms, named): (u64, Named),
     ) -> Self {
         let bytes = |message| -> Arc<[u8]> { message_bytes(&message, base_ms).into() };
         let (mut collections, mut core_body) = (Vec::new(), None);
@@ -509,6 +546,20 @@ impl TailEntry {
                 link: link.filter(|_| !fault::is("peer-voids-without-links")),
             }),
         };
-        Self { position, author, seq, verdict, collections, relayed: false, body: bytes(message), core_body }
+        let body = bytes(message);
+        let compact_body = (verdict.code == Code::ACCEPTED).then(|| named.compact(&body).into());
+        Self {
+            position,
+            author,
+            seq,
+            verdict,
+            collections,
+            relayed: false,
+            body,
+            core_body,
+            compact_body,
+            numbers: named.rows,
+            names: named.lengths,
+        }
     }
 }

@@ -84,6 +84,7 @@ impl Space {
 
     /// Forgets every cell of a collection. (SUB-12)
     pub fn clear_collection(&self, store: &mut dyn Store, collection: &str) -> Result<(), StoreError> {
+        self.forget_numbers_of(store, collection)?;
         for part in [b'c', b'i', b'f'] {
             let mut from = self.key(part);
             escape(&mut from, collection);

@@ -9,6 +9,7 @@
 //! | `c` collection id 1 field rule key | a cell and the position that last changed it |
 //! | `i` collection position id … | nothing; the cells by the position that last changed them |
 //! | `f` collection | the collection's fingerprints |
+//! | `d`, `e` | the records' numbers: see `numbers` |
 
 mod apply;
 mod cells;
@@ -16,6 +17,7 @@ mod fingerprint;
 mod gone;
 mod index;
 mod keys;
+mod numbers;
 mod range;
 mod view;
 
@@ -33,6 +35,7 @@ use fingerprint::Digests;
 pub use apply::{Minted, sum_of};
 pub use gone::Forgotten;
 pub(crate) use keys::{after_prefix, escape, unescape};
+pub use numbers::Numbered;
 pub use range::Covers;
 pub use view::{Fields, Shown, View};
 
@@ -200,6 +203,9 @@ impl Space {
     pub fn set_life(&self, store: &mut dyn Store, record: &RecordName, next: u64, position: u64) -> Result<(), StoreError> {
         let current = self.life(store, record)?;
         let mut digests = Digests::default();
+        if next != current.life && !fault::is("compact-number-outlives-its-record") {
+            self.forget_number(store, record)?;
+        }
         if next != current.life && !fault::is("merge-old-cells-stay") {
             for (name, cell) in self.cells(store, record)? {
                 digests.forget(record, current.life, &name, &cell.state);
@@ -252,7 +258,7 @@ impl Space {
 
     /// Forgets every cell. (SYNC-15)
     pub fn clear(&self, store: &mut dyn Store) -> Result<(), StoreError> {
-        for part in [b'c', b'i', b'f'] {
+        for part in [b'c', b'i', b'f', b'd', b'e'] {
             let from = self.key(part);
             store.delete_range(&from, &after_prefix(&from))?;
         }

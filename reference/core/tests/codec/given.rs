@@ -265,7 +265,8 @@ fn space_message() -> impl Strategy<Value = Message> {
             settled,
             cursor,
             collections: None,
-            known: None
+            known: None,
+            names: None
         })),
         // An `opened` sets the base of what follows it, so that it is the same throughout.
         (uint(), history(), uint(), link(), 0u64..5).prop_map(|(position, history, last_seq, link, reset)| {
@@ -273,7 +274,12 @@ fn space_message() -> impl Strategy<Value = Message> {
         }),
         Just(Message::Shut),
         vec(pushed(), 1..4).prop_map(|items| Message::Push(Push { author: None, items })),
-        (seq(), uint(), 1u64..3).prop_map(|(seq, position, durability)| Message::Ack(Ack { seq, position, durability })),
+        (seq(), uint(), 1u64..3).prop_map(|(seq, position, durability)| Message::Ack(Ack {
+            seq,
+            position,
+            durability,
+            numbers: Vec::new()
+        })),
         (seq(), uint(), code(), class(), option::of(uint())).prop_map(|(seq, position, code, class, detail)| Message::Reject(Reject {
             seq,
             position,

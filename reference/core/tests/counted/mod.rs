@@ -135,7 +135,7 @@ impl Talk {
         self.take(Input::Connect(id));
         let hello = Hello { versions: vec![1], profiles: Profiles::OFFERED.codes(), limits: Vec::new(), token: None };
         self.say(id, 0, Message::Hello(hello));
-        let open = Open { space: space.into(), replica: name(replica), settled: 0, cursor, collections, known: None };
+        let open = Open { space: space.into(), replica: name(replica), settled: 0, cursor, collections, known: None, names: None };
         self.say(id, CHANNEL, Message::Open(open));
         self.commit();
     }

@@ -83,7 +83,7 @@ impl Peer {
     pub async fn open(&mut self, space: &str, replica: Replica) -> Opened {
         self.send(
             CHANNEL,
-            Message::Open(Open { space: space.to_owned(), replica, settled: 0, cursor: None, collections: None, known: None }),
+            Message::Open(Open { space: space.to_owned(), replica, settled: 0, cursor: None, collections: None, known: None, names: None }),
         )
         .await;
         match self.until(|message| matches!(message, Message::Opened(_))).await {

@@ -162,6 +162,8 @@ impl Client {
 
     fn take_base(&mut self, now: Now, store: &mut dyn Store, from: u64, report: States) -> Result<(), StoreError> {
         self.drop_staging(store)?;
+        // COMPACT-3
+        self.names.forget(store)?;
         let before = self.own().cursor;
         if from == 0 {
             self.base.clear(store)?;
