@@ -109,14 +109,8 @@ impl Numbers {
 
     fn item(&mut self, item: &Item, message: &Item) -> Result<Item, Trouble> {
         let mut items = item.items().to_vec();
-        let (author, rows) = match items.first() {
-            Some(Item::Int(-4)) => (None, 1),
-            Some(Item::Int(-5)) => (Some(1), 3),
-            Some(Item::Int(tag)) if *tag < 0 => return Ok(item.clone()),
-            Some(_) => (Some(0), 2),
-            None => return Ok(item.clone()),
-        };
-        if let Some(author) = author.and_then(|at: usize| items.get_mut(at)) {
+        let Some((author, rows)) = places(&items) else { return Ok(item.clone()) };
+        if let Some(author) = author.and_then(|at| items.get_mut(at)) {
             *author = self.author(author, message)?;
         }
         for row in items.iter_mut().skip(rows) {
@@ -185,8 +179,21 @@ pub fn has_numbers(message: &Item) -> bool {
     let items = message.items();
     match code_of(message) {
         Some(code::CHANGE) => items.iter().skip(5).any(numbered),
-        Some(code::STATES) => items.iter().skip(4).flat_map(Item::items).any(numbered),
+        Some(code::STATES) => items.iter().skip(4).any(|item| {
+            let rows = places(item.items()).map(|(_, rows)| item.items().iter().skip(rows));
+            rows.is_some_and(|mut rows| rows.any(numbered))
+        }),
         _ => false,
+    }
+}
+
+/// Where the author and the first row of an item of `states` stand; none for an item that has neither.
+fn places(item: &[Item]) -> Option<(Option<usize>, usize)> {
+    match item.first()? {
+        Item::Int(-4) => Some((None, 1)),
+        Item::Int(-5) => Some((Some(1), 3)),
+        Item::Int(tag) if *tag < 0 => None,
+        _ => Some((Some(0), 2)),
     }
 }
 

@@ -65,8 +65,13 @@ struct Seen<'a> {
 ///
 /// `parsed` says that the frames' encoding and schema were checked before.
 pub fn judge(rulebook: &Rulebook, trace: &Trace, parsed: bool) -> Vec<Broken> {
-    let mut checker =
-        Checker { conns: BTreeMap::new(), numbers: BTreeMap::new(), log: log::Log::default(), rights: rights::Rights::default(), judged: judged(trace) };
+    let mut checker = Checker {
+        conns: BTreeMap::new(),
+        numbers: BTreeMap::new(),
+        log: log::Log::default(),
+        rights: rights::Rights::default(),
+        judged: judged(trace),
+    };
     let mut all = Vec::new();
     for (index, event) in trace.events.iter().enumerate() {
         let broken = |(by, rule, expected, got): (String, String, String, String)| Broken { rule, by, event: index, expected, got };
@@ -90,7 +95,7 @@ type Found = (String, String, String, String);
 struct Checker {
     conns: BTreeMap<String, Conn>,
     /// What each client was last told of the numbers of a space.
-    numbers: BTreeMap<(String, Vec<Item>), Numbers>,
+    numbers: BTreeMap<(String, String), Numbers>,
     log: log::Log,
     rights: rights::Rights,
     judged: Option<bool>,
@@ -104,7 +109,7 @@ struct Conn {
     session: session::Session,
     limits: limits::Limits,
     /// The space and replica of each channel.
-    spaces: BTreeMap<u64, Vec<Item>>,
+    spaces: BTreeMap<u64, String>,
 }
 
 impl Conn {
@@ -183,8 +188,7 @@ impl Checker {
             };
             let seen = Seen { at, conn: &frame.conn, client, channel, message: &literal };
             // Each takes note of the message, also where another finds a fault in it.
-            let mut found =
-                vec![conn.session.message(&seen), conn.limits.message(&seen), self.rights.message(&seen)];
+            let mut found = vec![conn.session.message(&seen), conn.limits.message(&seen), self.rights.message(&seen)];
             // What a number stands for that a client had before the trace began is not known here.
             if !has_numbers(&literal) {
                 found.push(self.log.message(&seen));
@@ -192,7 +196,7 @@ impl Checker {
             if client {
                 conn.watch.client(channel, message);
                 if code_of(message) == Some(code::OPEN) {
-                    let space: Vec<Item> = message.items().iter().skip(1).take(2).cloned().collect();
+                    let space: String = message.items().iter().skip(1).take(2).map(print).collect();
                     conn.spaces.insert(channel, space.clone());
                     let numbers = self.numbers.entry((frame.from.clone(), space)).or_default();
                     *numbers = Numbers::of(message, true).after(numbers);

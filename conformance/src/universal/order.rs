@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::cbor::Item;
-use crate::compact::Numbers;
 use crate::checks::{Rulebook, code, code_of, extension};
+use crate::compact::Numbers;
 use crate::edn::print;
 use crate::trouble::Trouble;
 
@@ -50,7 +50,8 @@ impl Watch {
             let named = |key| extension(message, key).filter(|_| agreed).map(|names| names.items().to_vec());
             let (collections, joins) = (named(0), named(1).is_some());
             let numbers = Numbers::of(message, self.agreed.contains(&COMPACT));
-            self.channels.insert(channel, Channel { replica: Some(replica.clone()), numbers, cursor, collections, joins, ..Channel::default() });
+            self.channels
+                .insert(channel, Channel { replica: Some(replica.clone()), numbers, cursor, collections, joins, ..Channel::default() });
         }
     }
 
