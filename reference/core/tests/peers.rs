@@ -96,7 +96,7 @@ fn what_is_held_of_others_is_bounded() {
     peer.tell(Input::Linked(LinkId(1), false));
     let author = Replica([7; 16]);
     let hello = Hello { versions: vec![1], profiles: vec![0, 1, 6], limits: Vec::new(), token: None };
-    let open = Open { space: "home".into(), replica: author, settled: 0, cursor: None, collections: None, known: None };
+    let open = Open { space: "home".into(), replica: author, settled: 0, cursor: None, collections: None, known: None, names: None };
     let report = States { last: true, to: 0, history: History([0; 8]), items: Vec::new(), replaced: Vec::new() };
     peer.tell(Input::LinkFrame(LinkId(1), &encode_frame(0, &[Message::Hello(hello)], 0)));
     peer.tell(Input::LinkFrame(LinkId(1), &encode_frame(1, &[Message::Open(open), Message::States(report)], 0)));

@@ -321,7 +321,7 @@ fn of_two_who_take_one_seat_one_is_told() {
 
 #[test]
 fn the_command_holds_no_faulty_variants() {
-    let program = std::fs::read(env!("CARGO_BIN_EXE_syncline")).unwrap();
+    let program = std::fs::read(env!("CARGO_BIN_EXE_syncline")).expect("the command can be read");
     let marker = b"SYNCLINE_MUTANT";
     assert!(!program.windows(marker.len()).any(|window| window == marker), "only builds for the conformance suite read that variable");
 }

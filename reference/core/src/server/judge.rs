@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Judged {
     /// It has this position and verdict now. (IDENT-21)
-    Settled { position: u64, seq: u64, verdict: Verdict, change: Option<Change>, named: Named },
+    Settled { position: u64, seq: u64, verdict: Verdict, change: Option<Change>, named: Box<Named> },
     /// It was settled before, with this verdict. (IDENT-4)
     Again { position: u64, seq: u64, verdict: Verdict },
     /// The channel ends with this error and detail. (IDENT-5, IDENT-6)
@@ -201,5 +201,5 @@ fn settle(
         log.cells().apply(store, author, change, position)?;
         named = log.name_all(store, author, change, position)?;
     }
-    Ok(Judged::Settled { position, seq, verdict, change, named })
+    Ok(Judged::Settled { position, seq, verdict, change, named: Box::new(named) })
 }

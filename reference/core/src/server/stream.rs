@@ -523,7 +523,7 @@ impl TailEntry {
         (position, author, seq): (u64, Replica, u64),
         (verdict, link): (Verdict, Option<Link>),
         change: Option<Change>,
-        (base_ms, named): (u64, Named),
+        (base_ms, named): (u64, Box<Named>),
     ) -> Self {
         let bytes = |message| -> Arc<[u8]> { message_bytes(&message, base_ms).into() };
         let (mut collections, mut core_body) = (Vec::new(), None);
