@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -24,7 +25,7 @@ pub struct Config {
     /// A client to start; for recordings.
     pub client: Option<Program>,
     /// The adapter.
-    pub adapter: Option<Program>,
+    pub adapter: Option<AdapterProgram>,
     /// What is known to fail.
     #[serde(default)]
     pub known: Vec<Known>,
@@ -63,6 +64,24 @@ pub struct Program {
     pub cmd: Vec<String>,
 }
 
+/// The adapter's command, and how long it may take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterProgram {
+    /// Program and arguments.
+    pub cmd: Vec<String>,
+    /// Milliseconds in which a command is answered. Six times as long is the most that the harness waits in one scenario.
+    #[serde(default = "ten_seconds")]
+    pub answer_ms: u64,
+}
+
+impl AdapterProgram {
+    /// How long an answer may take.
+    pub fn within(&self) -> Duration {
+        Duration::from_millis(self.answer_ms.min(ANSWER_MS_MAX))
+    }
+}
+
 /// A check that is known to fail, until a day.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,30 +98,45 @@ fn draft() -> String {
     crate::revision::DRAFT.to_owned()
 }
 
+/// The levels of attachment, the lowest first.
+pub const LEVELS: [&str; 4] = ["L0", "L1", "L2", "L3"];
+/// The longest that an answer may be waited for.
+const ANSWER_MS_MAX: u64 = 600_000;
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
 fn core_only() -> Vec<String> {
     vec!["core".to_owned()]
 }
 
 impl Config {
-    /// Reads a file; `{bin}` in a command stands for the folder of this program.
+    /// Reads a file; in a command `{bin}` stands for the folder of this program, `{dir}` for the folder of the file.
     ///
     /// # Errors
     /// A file that cannot be read or makes no sense.
     pub fn load(file: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        if config.level.as_deref().is_some_and(|level| !LEVELS.contains(&level)) {
+            return Err(format!("{}: level is one of {}", file.display(), LEVELS.join(", ")));
+        }
         let exe = std::env::current_exe().map_err(|error| error.to_string())?;
         let bin = exe.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        let dir = file.canonicalize().map_err(|error| format!("{}: {error}", file.display()))?;
+        let dir = dir.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
         let commands = [config.server.as_mut().map(|server| &mut server.cmd), config.adapter.as_mut().map(|adapter| &mut adapter.cmd)];
         for word in commands.into_iter().flatten().flatten() {
-            *word = word.replace("{bin}", &bin);
+            *word = word.replace("{bin}", &bin).replace("{dir}", &dir);
         }
         Ok(config)
     }
 
     /// The highest level it allows, from 0 to 3.
     pub fn level(&self) -> u8 {
-        self.level.as_deref().and_then(|level| level.strip_prefix('L')).and_then(|digit| digit.parse().ok()).unwrap_or(3)
+        let index = self.level.as_deref().and_then(|level| LEVELS.iter().position(|known| *known == level));
+        index.and_then(|index| u8::try_from(index).ok()).unwrap_or(3)
     }
 }
 

@@ -273,7 +273,7 @@ pub fn excerpt(text: &str) -> String {
 /// # Errors
 /// An odd number of digits, or something else than digits.
 pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(format!("`{}` is no hex", excerpt(digits)));
     }
     (0..digits.len())

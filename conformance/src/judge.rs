@@ -1,15 +1,17 @@
 //! Runs checks and gives verdicts.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::adapter::Adapter;
 use crate::checks::Rulebook;
-use crate::config::{Config, today};
+use crate::config::{AdapterProgram, Config, today};
 use crate::corpus::Corpus;
+use crate::greeting::Greeting;
 use crate::play::{Attachment, play};
 use crate::revision::{self, Revisions};
 use crate::scenario::{Role, Scenario, ScenarioError};
@@ -79,6 +81,23 @@ impl Task<'_> {
             Self::Vectors(vectors) => vectors.iter().map(|vector| vector.name.as_str()).collect::<Vec<_>>().join(" "),
         }
     }
+
+    /// Over what it is made; over nothing where it is not observable.
+    fn attachment(&self, config: &Config) -> Option<Attachment> {
+        match self {
+            Self::Scenario(_, _, attachment) => attachment.clone(),
+            Self::Vectors(_) => config.adapter.clone().map(Attachment::Adapter),
+        }
+    }
+}
+
+/// What every check of a run needs.
+struct Run<'a> {
+    suite: &'a Suite,
+    config: &'a Config,
+    rulebook: &'a Rulebook,
+    greeting: &'a Greeting,
+    selection: &'a Selection<'a>,
 }
 
 /// What to run.
@@ -96,13 +115,15 @@ pub struct Selection<'a> {
 /// Runs what is selected.
 pub fn run(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Selection) -> Vec<Judged> {
     let tasks = tasks(suite, config, selection);
-    let (next, judged) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let greeting = Greeting::of(config, tasks.iter().filter_map(|task| task.attachment(config)));
+    let run = Run { suite, config, rulebook, greeting: &greeting, selection };
+    let (next, judged) = (AtomicUsize::new(0), Mutex::new(unstarted(&greeting)));
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = judge(suite, config, rulebook, selection, task);
+                    let found = judge_task(&run, task);
                     judged.lock().expect("no worker panics with it held").extend(found);
                 }
             });
@@ -139,7 +160,7 @@ pub(crate) fn scenario_tasks<'a>(scenario: &'a Scenario, config: &Config, level:
 fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Option<Attachment>)> {
     let mut all = Vec::new();
     if let (Some(adapter), 3, false) = (&config.adapter, level, scenario.sockets) {
-        all.push((3, Some(Attachment::Adapter(adapter.cmd.clone()))));
+        all.push((3, Some(Attachment::Adapter(adapter.clone()))));
     }
     if let (Some(server), Role::Server, true) = (&config.server, scenario.role, scenario.level <= 1.min(level)) {
         match &server.address {
@@ -154,52 +175,56 @@ fn attachments(scenario: &Scenario, config: &Config, level: u8) -> Vec<(u8, Opti
     all
 }
 
-pub(crate) fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Selection, task: &Task) -> Vec<Judged> {
-    match task {
-        Task::Scenario(scenario, level, attachment) => {
-            vec![judge_scenario(suite, config, rulebook, selection, (scenario, *level, attachment.as_ref()))]
-        }
-        Task::Vectors(vectors) => judge_vectors(config, vectors),
-    }
+/// What could not be started, as a check that failed.
+fn unstarted(greeting: &Greeting) -> Vec<Judged> {
+    let judged = |(name, trouble): (&str, &Trouble)| Judged {
+        verdict: Verdict::StartError,
+        why: trouble.to_string(),
+        ..Judged::new(format!("start/{name}"), "start", "conform.toml")
+    };
+    greeting.failures().map(judged).collect()
 }
 
-fn judge_scenario(
-    suite: &Suite,
-    config: &Config,
-    rulebook: &Rulebook,
-    selection: &Selection,
-    task: (&Scenario, u8, Option<&Attachment>),
-) -> Judged {
-    let (scenario, level, attachment) = task;
+/// Makes one check, of an implementation of which nothing is known.
+pub(crate) fn judge(suite: &Suite, config: &Config, rulebook: &Rulebook, selection: &Selection, task: &Task) -> Vec<Judged> {
+    judge_task(&Run { suite, config, rulebook, greeting: &Greeting::default(), selection }, task)
+}
+
+fn judge_task(run: &Run, task: &Task) -> Vec<Judged> {
+    let attachment = task.attachment(run.config);
+    let judged = std::panic::catch_unwind(AssertUnwindSafe(|| match task {
+        Task::Scenario(scenario, level, _) => vec![judge_scenario(run, scenario, *level, attachment.as_ref())],
+        Task::Vectors(vectors) => judge_vectors(run, vectors, attachment.as_ref()),
+    }));
+    // Whatever an implementation does, its other checks are still made.
+    judged.unwrap_or_else(|_| {
+        let name = if let Task::Scenario(..) = task { task.name() } else { "vectors".to_owned() };
+        let why = "the harness panicked; that is its own fault, whatever the implementation did".to_owned();
+        vec![Judged { verdict: Verdict::HarnessError, why, ..Judged::new(name.clone(), "harness", &name) }]
+    })
+}
+
+fn judge_scenario(run: &Run, scenario: &Scenario, level: u8, attachment: Option<&Attachment>) -> Judged {
+    let place = scenario.file.display().to_string();
+    let area = scenario.id.split('/').next().unwrap_or("");
     let mut judged = Judged {
-        check: format!("{}@L{level}", scenario.id),
-        area: scenario.id.split('/').next().unwrap_or("").to_owned(),
-        verdict: Verdict::Pass,
-        rule: scenario.covers[0].clone(),
-        shown: Vec::new(),
-        place: scenario.file.display().to_string(),
         title: scenario.title.clone(),
         level,
         rules: scenario.covers.clone(),
-        why: String::new(),
-        took: Duration::ZERO,
-        failure: None,
+        rule: scenario.covers[0].clone(),
+        ..Judged::new(format!("{}@L{level}", scenario.id), area, &place)
     };
     let Some(attachment) = attachment else {
-        judged.verdict = Verdict::Unobservable;
-        judged.why = format!("it needs L{}", scenario.level);
-        return judged;
+        return Judged { verdict: Verdict::Unobservable, why: format!("it needs L{}", scenario.level), ..judged };
     };
-    if let Some(profile) = scenario.profiles.iter().find(|profile| !config.profiles.contains(profile)) {
-        judged.verdict = Verdict::NotClaimed;
-        judged.why = format!("the profile {profile} is not claimed");
-        return judged;
+    if let Some((verdict, why)) = unasked(run, &scenario.profiles, Some(scenario.role), attachment) {
+        return Judged { verdict, why, ..judged };
     }
     let begun = Instant::now();
-    let mut outcome = play(scenario, attachment, rulebook, selection.seed);
+    let mut outcome = play(scenario, attachment, run.rulebook, run.selection.seed);
     judged.took = begun.elapsed();
     outcome.trace.header.name.clone_from(&judged.check);
-    if let Some(Err(why)) = selection.traces.map(|folder| outcome.trace.store(folder)) {
+    if let Some(Err(why)) = run.selection.traces.map(|folder| outcome.trace.store(folder)) {
         (judged.verdict, judged.why) = (Verdict::HarnessError, why);
         return judged;
     }
@@ -208,18 +233,32 @@ fn judge_scenario(
     judged.shown.sort();
     judged.shown.dedup();
     let Some((step, trouble)) = outcome.trouble else { return judged };
+    run.greeting.note(&trouble);
     if let Some(step) = &step {
-        judged.place = format!("{}:{}: {}", scenario.file.display(), step.line, step.text);
+        judged.place = format!("{place}:{}: {}", step.line, step.text);
         judged.rule.clone_from(&step.rule);
     }
     if let Trouble::Fault { rule: Some(rule), .. } = &trouble {
         judged.rule.clone_from(rule);
     }
-    judged.verdict = verdict(suite, &judged.rule, &trouble);
+    judged.verdict = verdict(run.suite, &judged.rule, &trouble);
     judged.why = trouble.to_string();
     let seen = !judged.verdict.skipped();
     judged.failure = seen.then(|| Failure::of(step.map(|step| (step.line, step.text)), &trouble, outcome.trace.events));
     judged
+}
+
+/// Why a check is not made of this implementation.
+fn unasked(run: &Run, profiles: &[String], role: Option<Role>, attachment: &Attachment) -> Option<(Verdict, String)> {
+    if let Some(profile) = profiles.iter().find(|profile| !run.config.profiles.contains(profile)) {
+        return Some((Verdict::NotClaimed, format!("the profile {profile} is not claimed")));
+    }
+    if let Some(why) = run.greeting.silence(attachment) {
+        return Some((Verdict::Unknown, why));
+    }
+    let adapter = matches!(attachment, Attachment::Adapter(_));
+    let role = role.filter(|_| adapter).and_then(|role| run.greeting.unplayed(role))?;
+    Some((Verdict::NotClaimed, format!("the adapter's hello does not name the role {role}")))
 }
 
 fn verdict(suite: &Suite, rule: &str, trouble: &Trouble) -> Verdict {
@@ -228,57 +267,51 @@ fn verdict(suite: &Suite, rule: &str, trouble: &Trouble) -> Verdict {
         Trouble::Fault { .. } => Verdict::Fail,
         Trouble::Crash(_) => Verdict::Crash,
         Trouble::Timeout(_) => Verdict::Timeout,
-        Trouble::Adapter(_) => Verdict::AdapterError,
+        Trouble::Adapter(_) | Trouble::Flood(_) | Trouble::Refused(_) => Verdict::AdapterError,
         Trouble::Unobservable(_) => Verdict::Unobservable,
         Trouble::Start(_) => Verdict::StartError,
         Trouble::Script(_) => Verdict::HarnessError,
     }
 }
 
-fn judge_vectors(config: &Config, vectors: &[&Vector]) -> Vec<Judged> {
-    let mut adapter = config.adapter.as_ref().map(|program| Adapter::start(&program.cmd, START_MS));
-    let mut all = Vec::new();
-    for vector in vectors {
-        let begun = Instant::now();
-        let foreign = vector.profiles.iter().find(|profile| !config.profiles.contains(profile));
-        let answer = match &mut adapter {
-            _ if foreign.is_some() => Ok(()),
-            None => Err(Trouble::Unobservable("vectors need an adapter".to_owned())),
-            Some(Err(trouble)) => Err(trouble.clone()),
-            Some(Ok(adapter)) => vectors::ask(adapter, vector),
-        };
-        if let (Err(Trouble::Crash(_) | Trouble::Timeout(_)), Some(program)) = (&answer, &config.adapter) {
-            adapter = Some(Adapter::start(&program.cmd, START_MS));
-        }
-        let verdict = answer.as_ref().err().map_or(Verdict::Pass, |trouble| match trouble {
-            Trouble::Fault { .. } => Verdict::Fail,
-            Trouble::Crash(_) => Verdict::Crash,
-            Trouble::Timeout(_) => Verdict::Timeout,
-            Trouble::Unobservable(_) => Verdict::Unobservable,
-            Trouble::Start(_) => Verdict::StartError,
-            Trouble::Adapter(_) | Trouble::Script(_) => Verdict::AdapterError,
-        });
-        let (verdict, shown) = match foreign {
-            Some(_) => (Verdict::NotClaimed, Vec::new()),
-            None => (verdict, answer.is_ok().then(|| vector.rule.clone()).into_iter().collect()),
-        };
-        let unclaimed = foreign.map(|profile| format!("the profile {profile} is not claimed"));
-        all.push(Judged {
-            check: format!("vectors/{}", vector.name),
-            area: "vectors".to_owned(),
-            title: vector.asked(),
-            level: 3,
-            rules: vec![vector.rule.clone()],
-            verdict,
-            rule: vector.rule.clone(),
-            shown,
-            place: format!("vectors/{}", vector.name),
-            why: answer.as_ref().err().map(|trouble| trouble.to_string()).or(unclaimed).unwrap_or_default(),
-            took: begun.elapsed(),
-            failure: answer.err().filter(|_| !verdict.skipped()).map(|trouble| Failure::of(None, &trouble, Vec::new())),
-        });
+fn judge_vectors(run: &Run, vectors: &[&Vector], attachment: Option<&Attachment>) -> Vec<Judged> {
+    let mut adapter = None;
+    vectors.iter().map(|vector| judge_vector(run, vector, attachment, &mut adapter)).collect()
+}
+
+fn judge_vector(run: &Run, vector: &Vector, attachment: Option<&Attachment>, adapter: &mut Option<Adapter>) -> Judged {
+    let name = format!("vectors/{}", vector.name);
+    let rule = vector.rule.clone();
+    let judged = Judged { title: vector.asked(), level: 3, rules: vec![rule.clone()], rule, ..Judged::new(name.clone(), "vectors", &name) };
+    let Some(attachment @ Attachment::Adapter(program)) = attachment else {
+        return Judged { verdict: Verdict::Unobservable, why: "vectors need an adapter".to_owned(), ..judged };
+    };
+    if let Some((verdict, why)) = unasked(run, &vector.profiles, None, attachment) {
+        return Judged { verdict, why, ..judged };
     }
-    all
+    let begun = Instant::now();
+    let asked = ask_vector(program, adapter, vector);
+    let took = begun.elapsed();
+    let Err(trouble) = asked else {
+        return Judged { shown: judged.rules.clone(), took, ..judged };
+    };
+    run.greeting.note(&trouble);
+    // Whoever broke its protocol may be in the midst of an answer: the next case finds a fresh one.
+    if !matches!(trouble, Trouble::Fault { .. } | Trouble::Unobservable(_) | Trouble::Refused(_)) {
+        *adapter = None;
+    }
+    let verdict = verdict(run.suite, &vector.rule, &trouble);
+    let failure = (!verdict.skipped()).then(|| Failure::of(None, &trouble, Vec::new()));
+    Judged { verdict, why: trouble.to_string(), took, failure, ..judged }
+}
+
+fn ask_vector(program: &AdapterProgram, adapter: &mut Option<Adapter>, vector: &Vector) -> Result<(), Trouble> {
+    let asked = match adapter {
+        Some(asked) => asked,
+        None => adapter.insert(Adapter::start(program, START_MS)?),
+    };
+    asked.renew();
+    vectors::ask(asked, vector)
 }
 
 /// What is known to fail is skipped; an entry that no longer holds fails.
@@ -297,20 +330,8 @@ fn apply_known(config: &Config, judged: &mut Vec<Judged>, whole: bool) {
                 continue;
             }
         };
-        stale.push(Judged {
-            check: format!("known/{}", known.check),
-            area: "known".to_owned(),
-            title: String::new(),
-            level: 0,
-            rules: Vec::new(),
-            verdict: Verdict::StaleKnown,
-            rule: String::new(),
-            shown: Vec::new(),
-            place: "conform.toml".to_owned(),
-            why,
-            took: Duration::ZERO,
-            failure: None,
-        });
+        let failed = Judged::new(format!("known/{}", known.check), "known", "conform.toml");
+        stale.push(Judged { verdict: Verdict::StaleKnown, why, ..failed });
     }
     judged.extend(stale);
 }

@@ -216,7 +216,9 @@ impl World<'_> {
     }
 
     pub(crate) fn stall(&mut self, who: &str, stalled: bool) -> Result<(), Trouble> {
-        self.links.get_mut(who).ok_or(format!("{who} is not connected"))?.stalled = stalled;
+        // Whether it connects is up to the implementation.
+        let none = || Trouble::fault(format!("a connection of {who}"), "none");
+        self.links.get_mut(who).ok_or_else(none)?.stalled = stalled;
         self.call("advance", json!({})).map(drop)
     }
 

@@ -3,6 +3,7 @@
 use crate::adapter::Adapter;
 use crate::cbor::Item;
 use crate::checks::Rulebook;
+use crate::config::AdapterProgram;
 use crate::edn::{print, print_expr};
 use crate::pattern::value;
 use crate::scenario::{Role, Scenario, Step};
@@ -20,7 +21,7 @@ const REAL_CLOCK_MS: u64 = 2000;
 #[derive(Debug, Clone)]
 pub enum Attachment {
     /// A command that speaks the adapter protocol.
-    Adapter(Vec<String>),
+    Adapter(AdapterProgram),
     /// A command that starts a server.
     Server(Vec<String>),
     /// A server that runs.
@@ -67,12 +68,17 @@ pub fn play(scenario: &Scenario, attachment: &Attachment, rulebook: &Rulebook, s
         let broken = crate::universal::judge(rulebook, &outcome.trace, true).into_iter().next();
         outcome.trouble = broken.map(|broken| (None, broken.into()));
     }
+    // Other troubles say it themselves.
+    if let Some((_, Trouble::Fault { .. })) = &outcome.trouble {
+        world.stderr().lines().for_each(|line| world.tell("stderr:", line));
+        outcome.trace.events.append(&mut world.trace);
+    }
     outcome
 }
 
 fn stage<'a>(scenario: &Scenario, attachment: &Attachment, rulebook: &'a Rulebook, seed: u64) -> Result<World<'a>, Trouble> {
     let sut = match attachment {
-        Attachment::Adapter(cmd) => Sut::Adapter(Adapter::start(cmd, START_MS)?),
+        Attachment::Adapter(program) => Sut::Adapter(Adapter::start(program, START_MS)?),
         _ if scenario.tokens.is_some() => return Err(Trouble::Unobservable("a server with tokens needs an adapter".to_owned())),
         Attachment::Server(cmd) => Sut::Sockets(Sockets::start(cmd)?),
         Attachment::Address(address) => Sut::Sockets(Sockets::attach(address.clone())?),

@@ -1,10 +1,9 @@
 //! A server attached over real WebSocket: started by a command (L0, L1), or at an address (L0).
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tungstenite::client::IntoClientRequest;
@@ -14,20 +13,31 @@ use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
 use crate::adapter::Output;
+use crate::process::{NoLine, Process};
 use crate::trouble::Trouble;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// For a handshake, and for a frame to be taken.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// What the server did and nobody took yet; one that does more has to wait.
+const OUTPUTS_WAITING_MAX: usize = 64;
+/// Bytes of a message, above all that is legal.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a line on its stdout.
+const LINE_BYTES_MAX: usize = 65_536;
+/// Lines before the one that says it is ready.
+const LINES_MAX: usize = 1000;
 const SUBPROTOCOL: &str = "syncline.1";
 
 /// A server behind real sockets, and the connections to it.
 pub struct Sockets {
     cmd: Vec<String>,
     data: tempfile::TempDir,
-    child: Option<Child>,
+    process: Option<Process>,
     address: String,
     conns: BTreeMap<String, WebSocket<TcpStream>>,
     outputs: Receiver<Output>,
-    sender: Sender<Output>,
+    sender: SyncSender<Output>,
 }
 
 impl Sockets {
@@ -48,8 +58,8 @@ impl Sockets {
     /// No temporary folder could be made.
     pub fn attach(address: String) -> Result<Self, Trouble> {
         let data = tempfile::tempdir().map_err(|error| Trouble::Start(error.to_string()))?;
-        let (sender, outputs) = channel();
-        Ok(Self { cmd: Vec::new(), data, child: None, address, conns: BTreeMap::new(), outputs, sender })
+        let (sender, outputs) = sync_channel(OUTPUTS_WAITING_MAX);
+        Ok(Self { cmd: Vec::new(), data, process: None, address, conns: BTreeMap::new(), outputs, sender })
     }
 
     fn launch(&mut self) -> Result<(), Trouble> {
@@ -57,22 +67,24 @@ impl Sockets {
         let port = if self.cmd.iter().any(|word| word.contains(":{port}")) { "0".to_owned() } else { free_port() };
         let argv: Vec<String> = self.cmd.iter().map(|word| word.replace("{data}", &data).replace("{port}", &port)).collect();
         let (program, arguments) = argv.split_first().ok_or(Trouble::Start("[server] cmd is empty".to_owned()))?;
-        let log = std::fs::File::create(self.data.path().join("conform-stderr.log")).map_err(|error| Trouble::Start(error.to_string()))?;
-        let spawned = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
-        let mut child = spawned.map_err(|error| Trouble::Start(format!("{program}: {error}")))?;
-        let stdout = child.stdout.take().expect("it was piped");
-        self.child = Some(child);
-        let (send, lines) = channel();
-        std::thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
-        let until = Instant::now() + READY_WITHIN;
-        while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            if let Some((_, address)) = line.split_once("listening on ") {
-                self.address = address.split_whitespace().next().unwrap_or("").to_owned();
-                return Ok(());
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        let mut process = Process::start(command).map_err(|error| Trouble::Start(format!("{program}: {error}")))?;
+        match ready(&mut process) {
+            Ok(address) => {
+                process.ignore_stdout();
+                (self.address, self.process) = (address, Some(process));
+                Ok(())
+            }
+            Err(found) => {
+                Err(Trouble::Start(format!("{program} did not print `listening on ws://…`: {found}\non stderr: {}", process.stderr())))
             }
         }
-        let said = std::fs::read_to_string(self.data.path().join("conform-stderr.log")).unwrap_or_default();
-        Err(Trouble::Start(format!("{program} did not print `listening on ws://…`; it said: {}", said.trim())))
+    }
+
+    /// The end of what the server wrote on stderr.
+    pub fn stderr(&self) -> String {
+        self.process.as_ref().map(Process::stderr).unwrap_or_default()
     }
 
     /// Kills the server (SIGKILL) and starts it again on the same folder. Every connection is gone.
@@ -80,12 +92,20 @@ impl Sockets {
     /// # Errors
     /// It is not ours to kill, or did not start again.
     pub fn crash(&mut self) -> Result<(), Trouble> {
-        let Some(child) = &mut self.child else { return Err(Trouble::Unobservable("the server is not ours to kill".to_owned())) };
-        let _ = child.kill();
-        let _ = child.wait();
+        if self.process.take().is_none() {
+            return Err(Trouble::Unobservable("the server is not ours to kill".to_owned()));
+        }
         self.conns.clear();
         while self.outputs.try_recv().is_ok() {}
         self.launch()
+    }
+
+    /// Whether anything listens at its address.
+    ///
+    /// # Errors
+    /// Nothing does.
+    pub fn reach(&self) -> Result<(), Trouble> {
+        self.stream().map(drop).map_err(|trouble| Trouble::Start(trouble.to_string()))
     }
 
     /// Opens a connection.
@@ -94,12 +114,15 @@ impl Sockets {
     /// The server did not take it.
     pub fn connect(&mut self, conn: &str) -> Result<(), Trouble> {
         let request = self.request(&[("sec-websocket-protocol", Some(SUBPROTOCOL))])?;
-        let (reader, response) = tungstenite::client(request, self.stream()?)
+        let (mut reader, response) = tungstenite::client(request, self.stream()?)
             .map_err(|error| Trouble::broken("BIND-1", "a WebSocket handshake", error.to_string()))?;
         if response.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok()) != Some(SUBPROTOCOL) {
             return Err(Trouble::broken("BIND-1", "the subprotocol syncline.1 in the answer", format!("{:?}", response.headers())));
         }
+        reader.set_config(|config| *config = config.max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(Some(MESSAGE_BYTES_MAX)));
         let stream = reader.get_ref().try_clone().map_err(|error| Trouble::Crash(error.to_string()))?;
+        // From here on silence is allowed.
+        let _ = stream.set_read_timeout(None);
         self.conns.insert(conn.to_owned(), WebSocket::from_raw_socket(stream, Role::Client, None));
         let (sender, conn) = (self.sender.clone(), conn.to_owned());
         std::thread::spawn(move || read(reader, &conn, &sender));
@@ -131,9 +154,19 @@ impl Sockets {
 
     fn stream(&self) -> Result<TcpStream, Trouble> {
         let authority = self.address.trim_start_matches("ws://").split('/').next().unwrap_or("");
-        let stream = TcpStream::connect(authority).map_err(|error| Trouble::Crash(format!("{authority}: {error}")))?;
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+        let unreachable = |error: std::io::Error| Trouble::Crash(format!("{authority}: {error}"));
+        let mut last = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in authority.to_socket_addrs().map_err(unreachable)? {
+            match TcpStream::connect_timeout(&address, ANSWERS_WITHIN) {
+                Ok(stream) => {
+                    let _ = stream.set_nodelay(true);
+                    let bounded = stream.set_read_timeout(Some(ANSWERS_WITHIN)).and(stream.set_write_timeout(Some(ANSWERS_WITHIN)));
+                    return bounded.map(|()| stream).map_err(unreachable);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(unreachable(last))
     }
 
     /// Sends a frame, or a text message. A connection that is gone is found by what it no longer says.
@@ -161,11 +194,26 @@ impl Drop for Sockets {
         for socket in self.conns.values() {
             let _ = socket.get_ref().shutdown(Shutdown::Both);
         }
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
+    }
+}
+
+/// The address that a server says it listens on, or what it did instead.
+fn ready(process: &mut Process) -> Result<String, String> {
+    let until = Instant::now() + READY_WITHIN;
+    for _ in 0..LINES_MAX {
+        match process.line(until, LINE_BYTES_MAX) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                if let Some((_, address)) = line.split_once("listening on ") {
+                    return Ok(address.split_whitespace().next().unwrap_or("").to_owned());
+                }
+            }
+            Err(NoLine::Late) => return Err(format!("{} s went by", READY_WITHIN.as_secs())),
+            Err(NoLine::TooLong(_)) => return Err(format!("it wrote a line of over {LINE_BYTES_MAX} bytes")),
+            Err(NoLine::Ended(_)) => return Err(process.end()),
         }
     }
+    Err(format!("it wrote {LINES_MAX} other lines"))
 }
 
 /// The present, Unix milliseconds.
@@ -173,7 +221,7 @@ pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
-fn read(mut socket: WebSocket<TcpStream>, conn: &str, sender: &Sender<Output>) {
+fn read(mut socket: WebSocket<TcpStream>, conn: &str, sender: &SyncSender<Output>) {
     loop {
         let output = match socket.read() {
             Ok(Message::Binary(bytes)) => Output::Frame { peer: "server".to_owned(), conn: conn.to_owned(), bytes: bytes.to_vec() },

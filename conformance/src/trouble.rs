@@ -26,6 +26,10 @@ pub enum Trouble {
     Timeout(String),
     /// The adapter broke its own protocol.
     Adapter(String),
+    /// The adapter wrote more than it may.
+    Flood(String),
+    /// The adapter answered a command with an error.
+    Refused(String),
     /// It cannot be seen at this level.
     Unobservable(String),
     /// The implementation could not be started.
@@ -60,7 +64,8 @@ impl fmt::Display for Trouble {
             }
             Self::Crash(why) => write!(f, "the implementation died: {why}"),
             Self::Timeout(why) => write!(f, "no answer: {why}"),
-            Self::Adapter(why) => write!(f, "the adapter broke its protocol: {why}"),
+            Self::Adapter(why) | Self::Flood(why) => write!(f, "the adapter broke its protocol: {why}"),
+            Self::Refused(why) => write!(f, "the adapter refused: {why}"),
             Self::Unobservable(why) => write!(f, "not observable here: {why}"),
             Self::Start(why) => write!(f, "could not be started: {why}"),
             Self::Script(why) => write!(f, "the scenario is wrong: {why}"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::adapter::Adapter;
-use crate::cbor::{decode_sequence, encode};
+use crate::cbor::{Item, decode_sequence, encode};
 use crate::corpus::Corpus;
 use crate::edn::{Cursor, hex, print, unhex};
 use crate::pattern::{Names, matches, value};
@@ -128,8 +128,8 @@ pub fn ask(adapter: &mut Adapter, vector: &Vector) -> Result<(), Trouble> {
         _ => return Err(Trouble::Adapter("the reply to vectors has neither hex nor error".to_owned())),
     };
     let (agrees, expected) = match &vector.expected {
-        Expected::Bytes(expected) => (bytes == Some(expected), shown(expected)),
-        Expected::Accepted => (bytes.is_some(), "to be accepted".to_owned()),
+        Expected::Bytes(expected) => (bytes.is_some_and(|bytes| bytes.eq_ignore_ascii_case(expected)), shown(expected)),
+        Expected::Accepted => (bytes.is_some_and(|bytes| same_messages(bytes, &vector.given)), "the same messages again".to_owned()),
         Expected::Error(expected) => (error == Some(expected), expected.clone()),
     };
     if agrees { Ok(()) } else { Err(difference(expected, got)) }
@@ -156,6 +156,15 @@ impl Vector {
     pub fn asked(&self) -> String {
         format!("{} of {}", self.kind, shown(&self.given))
     }
+}
+
+/// Whether two frames have the same channel, and messages of the same kinds.
+fn same_messages(one: &str, other: &str) -> bool {
+    let outline = |digits: &str| -> Option<Vec<Item>> {
+        let items = decode_sequence(&unhex(digits).ok()?).ok()?;
+        Some(items.iter().map(|item| item.items().first().unwrap_or(item).clone()).collect())
+    };
+    outline(one).is_some_and(|outlined| Some(outlined) == outline(other))
 }
 
 /// Bytes in diagnostic notation where they are some, else in hex.

@@ -24,6 +24,7 @@ pub enum Verdict {
     Unobservable,
     KnownFailing,
     Newer,
+    Unknown,
     StartError,
     HarnessError,
 }
@@ -43,6 +44,7 @@ impl Verdict {
             Self::Unobservable => "unobservable",
             Self::KnownFailing => "known-failing",
             Self::Newer => "newer",
+            Self::Unknown => "unknown",
             Self::StartError => "start-error",
             Self::HarnessError => "harness-error",
         }
@@ -55,7 +57,7 @@ impl Verdict {
 
     /// Whether it counts as skipped.
     pub fn skipped(self) -> bool {
-        matches!(self, Self::NotClaimed | Self::Unobservable | Self::KnownFailing | Self::Newer)
+        matches!(self, Self::NotClaimed | Self::Unobservable | Self::KnownFailing | Self::Newer | Self::Unknown)
     }
 
     /// Whether it counts as failed.
@@ -99,23 +101,29 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Nothing but a name and a verdict.
-    #[cfg(test)]
-    pub(crate) fn failing(check: &str, verdict: Verdict) -> Self {
+    /// A check that passed and showed nothing.
+    pub(crate) fn new(check: String, area: &str, place: &str) -> Self {
         Self {
-            check: check.to_owned(),
-            area: check.split('/').next().unwrap_or_default().to_owned(),
+            check,
+            area: area.to_owned(),
             title: String::new(),
-            level: 3,
+            level: 0,
             rules: Vec::new(),
-            verdict,
+            verdict: Verdict::Pass,
             rule: String::new(),
             shown: Vec::new(),
-            place: String::new(),
+            place: place.to_owned(),
             why: String::new(),
             took: Duration::ZERO,
             failure: None,
         }
+    }
+
+    /// Nothing but a name and a verdict.
+    #[cfg(test)]
+    pub(crate) fn failing(check: &str, verdict: Verdict) -> Self {
+        let area = check.split('/').next().unwrap_or_default();
+        Self { level: 3, verdict, ..Self::new(check.to_owned(), area, "") }
     }
 }
 

@@ -22,6 +22,9 @@ use crate::universal::order::Watch;
 /// Where the deterministic time begins.
 pub const START_MS: u64 = 1_700_000_000_000;
 const SPINS_MAX: u32 = 2000;
+/// What the implementation may do in one scenario, and the bytes of all its frames.
+const OUTPUTS_MAX: usize = 20_000;
+const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// How the implementation is attached.
 pub enum Sut {
@@ -78,6 +81,12 @@ pub struct World<'a> {
     pub(crate) flight: VecDeque<(String, String, Vec<u8>)>,
     pub(crate) peers: BTreeSet<String>,
     pub(crate) conns: u64,
+    /// Whether what is under way is being carried.
+    routing: bool,
+    /// Answers that are due, and on which connection.
+    pongs: VecDeque<(String, Item)>,
+    /// Outputs taken in, and the bytes of the frames among them.
+    taken: (usize, usize),
     /// The codes of the profiles that the harness wants or offers, the core first.
     pub(crate) profiles: Vec<u64>,
     /// What happened, for the report of a failure.
@@ -103,6 +112,9 @@ impl<'a> World<'a> {
             flight: VecDeque::new(),
             peers: BTreeSet::new(),
             conns: 0,
+            routing: false,
+            pongs: VecDeque::new(),
+            taken: (0, 0),
             profiles: vec![0],
             trace: Vec::new(),
         }
@@ -155,6 +167,7 @@ impl<'a> World<'a> {
     }
 
     fn output(&mut self, output: Output) -> Result<(), Trouble> {
+        self.count(&output)?;
         match output {
             Output::Frame { peer, conn, bytes } => self.frame(&peer, &conn, bytes),
             Output::NoFrame { .. } => Err(Trouble::broken("BIND-1", "binary messages", "a text message")),
@@ -171,6 +184,19 @@ impl<'a> World<'a> {
                 self.drop_links(&peer)
             }
         }
+    }
+
+    fn count(&mut self, output: &Output) -> Result<(), Trouble> {
+        let (outputs, bytes) = &mut self.taken;
+        *outputs += 1;
+        if let Output::Frame { bytes: frame, .. } = output {
+            *bytes += frame.len();
+        }
+        if *outputs <= OUTPUTS_MAX && *bytes <= FRAME_BYTES_MAX {
+            return Ok(());
+        }
+        let allowed = format!("{OUTPUTS_MAX} outputs and {FRAME_BYTES_MAX} bytes of frames are allowed in a scenario");
+        Err(Trouble::Flood(format!("{outputs} outputs with {bytes} bytes of frames; {allowed}")))
     }
 
     fn who(&self, conn: &str) -> Option<String> {
@@ -211,7 +237,7 @@ impl<'a> World<'a> {
         let muted = self.links[who].muted;
         if let (Some(code::PING), Some(number), false) = (code_of(&message), message.items().get(1), muted) {
             let pong = Item::Array(vec![Item::Int(12), number.clone(), Item::Int(i128::from(self.now()))]);
-            self.send(who, 0, vec![pong])?;
+            self.pongs.push_back((who.to_owned(), pong));
         }
         let link = self.links.get_mut(who).expect("found by its conn");
         let queue = link.queues.entry(channel).or_default();
@@ -334,7 +360,7 @@ impl<'a> World<'a> {
 
     /// The harness ends a connection.
     pub(crate) fn cut(&mut self, who: &str) -> Result<(), Trouble> {
-        let link = self.links.get_mut(who).ok_or(format!("{who} is not connected"))?;
+        let link = self.links.get_mut(who).ok_or_else(|| Trouble::fault(format!("a connection of {who}"), "none"))?;
         let conn = link.conn.clone();
         if !std::mem::replace(&mut link.open, false) {
             return Ok(());
@@ -357,29 +383,48 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Carries frames between the implementation's server and clients, and lets clients connect.
+    /// Answers pings, carries frames between the implementation's server and clients, and lets clients connect, until nothing is left to do.
     fn route(&mut self) -> Result<(), Trouble> {
-        if self.role != Role::Both {
+        // What a carried frame causes is carried by the loop that carried it, however long the chain.
+        if std::mem::replace(&mut self.routing, true) {
             return Ok(());
         }
-        while let Some(index) =
-            self.flight.iter().position(|(conn, _, _)| !self.links.values().any(|link| link.conn == *conn && link.stalled))
-        {
+        let mut carried = Ok(true);
+        while matches!(carried, Ok(true)) {
+            carried = self.carry_one();
+        }
+        self.routing = false;
+        carried.map(drop)
+    }
+
+    /// Says whether there was anything to carry.
+    fn carry_one(&mut self) -> Result<bool, Trouble> {
+        if let Some((who, pong)) = self.pongs.pop_front() {
+            if self.links.get(&who).is_some_and(|link| link.open) {
+                self.send(&who, 0, vec![pong])?;
+            }
+            return Ok(true);
+        }
+        if self.role != Role::Both {
+            return Ok(false);
+        }
+        let held = |conn: &String| self.links.values().any(|link| link.conn == *conn && link.stalled);
+        if let Some(index) = self.flight.iter().position(|(conn, _, _)| !held(conn)) {
             let (conn, peer, bytes) = self.flight.remove(index).expect("found above");
             if self.links.values().any(|link| link.conn == conn && link.open) {
                 self.call("frame", json!({"peer": peer, "conn": conn, "frame": hex(&bytes)}))?;
             }
+            return Ok(true);
         }
-        while let Some(who) = self.wants.pop_first() {
-            if self.apart.contains(&who) || self.crashed.contains("server") {
-                self.conns += 1;
-                let conn = format!("{who}{}", self.conns);
-                self.call("hangup", json!({"peer": who, "conn": conn}))?;
-            } else {
-                self.connect(&who)?;
-            }
+        let Some(who) = self.wants.pop_first() else { return Ok(false) };
+        if self.apart.contains(&who) || self.crashed.contains("server") {
+            self.conns += 1;
+            let conn = format!("{who}{}", self.conns);
+            self.call("hangup", json!({"peer": who, "conn": conn}))?;
+        } else {
+            self.connect(&who)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Lets time pass until the condition holds, for at most so long; says whether it holds.
@@ -415,8 +460,17 @@ impl<'a> World<'a> {
             let Sut::Sockets(sockets) = &mut self.sut else { unreachable!("asked by pass_until") };
             let Some(output) = sockets.wait(left) else { break };
             self.output(output)?;
+            self.route()?;
         }
         Ok(holds(self))
+    }
+
+    /// The end of what the implementation wrote on stderr.
+    pub(crate) fn stderr(&self) -> String {
+        match &self.sut {
+            Sut::Adapter(adapter) => adapter.stderr(),
+            Sut::Sockets(sockets) => sockets.stderr(),
+        }
     }
 
     pub(crate) fn wake(&self) -> Option<u64> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::Value;
 use syncline_conformance::checks::Rulebook;
-use syncline_conformance::config::Config;
+use syncline_conformance::config::{Config, LEVELS};
 use syncline_conformance::judge::{Selection, Suite, run as judge};
 use syncline_conformance::report;
 use syncline_conformance::report::make::{Run, make};
@@ -30,8 +30,8 @@ pub struct Arguments {
     /// Where the peers' randomness begins
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The highest level to run at, such as L0
-    #[arg(long)]
+    /// The highest level to run at
+    #[arg(long, value_parser = LEVELS)]
     level: Option<String>,
     /// Write the trace of each check into this folder
     #[arg(long, value_name = "DIR")]
