@@ -101,17 +101,20 @@ impl Adapter {
     pub fn call(&mut self, verb: &str, fields: Value) -> Result<Map<String, Value>, Trouble> {
         let id = self.next_id;
         self.unasked()?;
-        self.send(id, verb, fields);
+        self.send(&[id], verb, &fields);
         self.answer(Some(id), verb)
     }
 
-    /// Gives a command under this id, and takes no reply.
-    pub fn send(&mut self, id: u64, verb: &str, fields: Value) {
-        let mut command = json!({"id": id, "verb": verb, "now": self.now});
-        let (Value::Object(command_fields), Value::Object(fields)) = (&mut command, fields) else { unreachable!("both are objects") };
-        command_fields.extend(fields);
-        self.next_id = self.next_id.max(id) + 1;
-        self.send_line(&command.to_string());
+    /// Gives a command under each of these ids, all in one write, and takes no reply.
+    pub fn send(&mut self, ids: &[u64], verb: &str, fields: &Value) {
+        let command = |id: &u64| {
+            let mut command = fields.clone();
+            (command["id"], command["verb"], command["now"]) = (json!(id), json!(verb), json!(self.now));
+            command.to_string()
+        };
+        let lines: Vec<String> = ids.iter().map(command).collect();
+        self.next_id = ids.iter().fold(self.next_id, |next, id| next.max(id + 1));
+        self.send_line(&lines.join("\n"));
     }
 
     /// Writes a line that need not be a command.

@@ -108,6 +108,11 @@ impl Rulebook {
         Ok(Self { schema, errors, profiles })
     }
 
+    /// The names of all profiles.
+    pub fn profiles(&self) -> Vec<String> {
+        self.profiles.keys().cloned().collect()
+    }
+
     /// The registry's name of an error.
     pub fn error_name(&self, code: u64) -> &str {
         self.errors.get(&code).map_or("an unknown error", |entry| &entry.name)

@@ -2,12 +2,14 @@
 
 mod access;
 pub mod adapter;
+pub mod baseline;
 pub mod cbor;
 pub mod checks;
 mod compact;
 pub mod compute;
 pub mod config;
 pub mod corpus;
+pub mod doctor;
 pub mod edn;
 pub mod fold;
 pub mod gate;

@@ -9,11 +9,12 @@ use std::process::{Command, ExitCode};
 use serde_json::{Value, json};
 
 /// What it can do wrong.
-const MODES: [(&str, Mode); 25] = [
+const MODES: [(&str, Mode); 26] = [
     ("unsupported", unsupported),
     ("echo", echo),
     ("yes", yes),
     ("claims-all", claims_all),
+    ("client-only", client_only),
     ("hang", |command| after_hello(command, hang)),
     ("hang-at-once", |_| hang()),
     ("flood", |command| after_hello(command, || flood(b"{\"peer\":\"c\",\"connect\":true}\n"))),
@@ -121,11 +122,16 @@ fn yes(command: &Value) -> String {
 }
 
 fn claims_all(command: &Value) -> String {
-    let profiles = ["core", "rules", "access", "presence", "signal", "subscribe", "flow", "conditions", "peer", "repair"];
+    let profiles = ["core", "rules", "access", "presence", "signal", "subscribe", "flow", "conditions", "peer", "repair", "compact"];
     match command["verb"].as_str() {
         Some("hello") => hello(command, &profiles, &["server", "client", "peer"]),
         _ => unsupported(command),
     }
+}
+
+/// Honest in that it plays no server.
+fn client_only(command: &Value) -> String {
+    if command["verb"] == "hello" { hello(command, &["core"], &["client"]) } else { unsupported(command) }
 }
 
 fn after_hello(command: &Value, then: fn() -> String) -> String {

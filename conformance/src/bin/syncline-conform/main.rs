@@ -2,7 +2,10 @@
 //!
 //! Each verb stands in a module of its own: its arguments, and a function from them to the exit code.
 
+mod baseline;
 mod coverage;
+mod doctor;
+mod init;
 mod mutants;
 mod reference;
 mod render;
@@ -34,6 +37,12 @@ struct Arguments {
 enum Verb {
     /// Judge an implementation
     Run(run::Arguments),
+    /// Write an adapter that runs at once and can do nothing yet
+    Init(init::Arguments),
+    /// Find what is wrong with an adapter, and say what to implement next
+    Doctor(doctor::Arguments),
+    /// Write what fails into the conform.toml, as known to fail
+    Baseline(baseline::Arguments),
     /// Show a report again, and write what is rendered from it
     Report(render::ReportArguments),
     /// Put reports of several implementations beside each other
@@ -73,6 +82,9 @@ fn main() -> ExitCode {
     let by = |act: &dyn Fn(&Suite) -> ExitCode| Suite::load(corpus).map_or_else(|error| fail(HARNESS, &error), |suite| act(&suite));
     match arguments.command.unwrap_or(Verb::Run(run::Arguments::default())) {
         Verb::Run(arguments) => by(&|suite| run::run(suite, &arguments)),
+        Verb::Init(arguments) => init::init(&arguments),
+        Verb::Doctor(arguments) => by(&|suite| doctor::doctor(suite, &arguments)),
+        Verb::Baseline(arguments) => by(&|suite| baseline::baseline(suite, &arguments)),
         Verb::Report(arguments) => render::report(&arguments),
         Verb::Matrix(arguments) => render::matrix(&arguments),
         Verb::Freeze { name } => by(&|suite| tell::freeze(suite, &name)),
