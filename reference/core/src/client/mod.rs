@@ -26,6 +26,7 @@ mod relay;
 mod repair;
 mod session;
 mod staging;
+mod stream;
 mod subscription;
 mod write;
 

@@ -40,17 +40,18 @@ impl NameTables {
         Ok(Self { columns, replicas, kept, complete: store.get(COMPLETE_KEY)?.is_some(), active: false })
     }
 
-    /// What to say of them in `open`; `afresh` where base is to begin anew. What is not kept is forgotten. (COMPACT-3, COMPACT-6)
-    fn claim(&mut self, agreed: bool, afresh: bool) -> Option<(u64, u64)> {
-        let (columns, replicas) = match self.kept {
-            _ if afresh => (0, 0),
-            _ if fault::is("compact-keeps-names-early") => (self.columns.len(), self.replicas.len()),
-            kept => kept,
-        };
-        self.columns.truncate(columns);
-        self.replicas.truncate(replicas);
+    /// What to say of them in `open`; `afresh` where base is to begin anew. What is not kept is forgotten, and what is kept holds again where a reset that
+    /// was told never came. (COMPACT-3, COMPACT-6)
+    fn claim(&mut self, store: &dyn Store, agreed: bool, afresh: bool) -> Result<Option<(u64, u64)>, StoreError> {
+        if afresh {
+            self.columns.clear();
+            self.replicas.clear();
+        } else if !fault::is("compact-keeps-names-early") {
+            *self = Self::load(store)?;
+        }
         self.active = agreed && (afresh || self.complete);
-        self.active.then_some((columns as u64 + u64::from(fault::is("compact-claims-too-much")), replicas as u64))
+        let lengths = (self.columns.len() as u64 + u64::from(fault::is("compact-claims-too-much")), self.replicas.len() as u64);
+        Ok(self.active.then_some(lengths))
     }
 
     /// Keeps what came since, with the cursor.
@@ -127,9 +128,9 @@ fn at<T>(table: &[T], number: u64) -> Option<&T> {
 
 impl Client {
     /// What to say of the names in `open`. (COMPACT-3)
-    pub(super) fn claimed_names(&mut self, has_cursor: bool) -> Option<(u64, u64)> {
+    pub(super) fn claimed_names(&mut self, store: &dyn Store, has_cursor: bool) -> Result<Option<(u64, u64)>, StoreError> {
         let afresh = !has_cursor || self.staging.as_ref().is_some_and(|staging| staging.resets);
-        self.names.claim(self.agreed.has(Profiles::COMPACT), afresh)
+        self.names.claim(store, self.agreed.has(Profiles::COMPACT), afresh)
     }
 
     /// The space is open: what the server says from here on may number records or not.

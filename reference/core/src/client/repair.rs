@@ -50,7 +50,7 @@ impl Client {
             return Ok(true);
         }
         let follows = mark.position == cursor.position || self.subscription.is_partial();
-        if !follows || !self.is_caught_up() || mark.history != self.session().history() {
+        if !follows || !self.is_caught_up() || mark.history != self.session().history {
             return Ok(false);
         }
         if let Some(position) = mark.backed_up {
@@ -200,7 +200,7 @@ impl Client {
     /// Cells that stand in the place of all that base has in some ranges. (REPAIR-6, REPAIR-7)
     pub(super) fn replace_ranges(&mut self, now: Now, store: &mut dyn Store, states: States) -> Result<bool, StoreError> {
         let session = self.session();
-        let quiet = session.repair.is_some() && session.is_quiet() && session.history() == states.history;
+        let quiet = session.repair.is_some() && session.is_quiet() && session.history == states.history;
         let cursor = self.outbox.identity.cursor.as_ref().map(|cursor| cursor.position);
         // What is not subscribed may have moved the log on.
         let here = cursor == Some(states.to) || self.subscription.is_partial() && cursor < Some(states.to);
