@@ -197,7 +197,7 @@ impl Report {
         Self::of(value)
     }
 
-    /// Takes a report, with all texts in it made harmless ([`harmless`]).
+    /// Takes a report, with all texts in it made harmless (`harmless`).
     ///
     /// # Errors
     /// It is of another format, or lacks something.
