@@ -91,7 +91,9 @@ fn a_flood_is_bounded_and_told() {
     fails("flood-line", "identity/fork", "wrote a line of over 8388608 bytes");
     fails("deep", "identity/fork", "each line of stdout is one JSON object");
     let (code, text) = judged("flood-after", r#""core""#, "vectors/value");
-    assert!(code == 1 && text.contains("when nothing was asked"), "{text}");
+    // A line that comes while the next request is under way counts as written before its reply.
+    let told = text.contains("when nothing was asked") || text.contains("lines are allowed before the reply");
+    assert!(code == 1 && told, "{text}");
     assert!(!text.contains("conformance: 0 passed, 0 failed"), "{text}");
 }
 
