@@ -289,16 +289,7 @@ impl Client {
             if !self.subscription.covers(&record.collection) {
                 continue;
             }
-            let life = self.base.life(store, &record)?.life;
-            // HORIZON-10; SYNC-14: cells of other lives are dropped.
-            if row_life != life
-                && !(fault::is("horizon-client-keeps-greater-lives") && life > row_life || fault::is("sync-lives-kept") && life > 0)
-            {
-                self.base.set_life(store, &record, row_life, position)?;
-            }
-            for (name, state) in cells {
-                self.base.set_cell(store, &record, &name, state, position)?;
-            }
+            self.base.take(store, &record, (row_life, cells), position)?;
             changed.push(record);
         }
         Ok(())

@@ -3,6 +3,7 @@
 use crate::fault;
 use std::collections::BTreeMap;
 
+use super::record::OpenRecord;
 use super::{Cell, CellName, RecordState, Space};
 use crate::change::{Change, Op, Payload, Row};
 use crate::clock::{Reading, Replica, Stamp};
@@ -84,21 +85,22 @@ impl Space {
     pub fn apply(&self, store: &mut dyn Store, author: Replica, change: &Change, position: u64) -> Result<(), StoreError> {
         let minted = Minted::confirmed(author, change);
         for row in &change.rows {
-            let current = self.life(store, &row.record)?.life;
+            let mut open = OpenRecord::open(self, store, &row.record)?;
+            let current = open.life();
             if row.life < current && !fault::is("merge-old-life-writes") {
                 continue;
             }
             if row.life > current && !fault::is("merge-row-does-not-raise") {
-                self.set_life(store, &row.record, row.life, position)?;
+                open.set_life(store, row.life, position)?;
             }
             for (name, write) in row.ops.iter().flat_map(|op| writes(&minted, op)) {
-                let existing = self.cell(store, &row.record, &name)?;
-                let old = existing.as_ref().map(|cell| cell.state.clone());
+                let old = open.cell(store, &name)?.map(|cell| cell.state);
                 let Some(state) = written(&minted, name.rule, write, old.clone()) else { continue };
                 if old.as_ref() != Some(&state) {
-                    self.replace(store, (&row.record, row.life), &name, existing, Cell { state, position })?;
+                    open.put(store, &name, Cell { state, position })?;
                 }
             }
+            open.save(store)?;
         }
         Ok(())
     }

@@ -1,28 +1,11 @@
-//! How lives and cells are kept in the store.
+//! How the cells that stand apart from their record's row are kept in the store.
 
-use super::{Cell, CellName, Life};
-use crate::clock::{Reading, Replica, Stamp};
+use super::record::read_stamp;
+use super::{Cell, CellName};
 use crate::codec::{CodecError, Fault, Reader, Writer};
 use crate::rules::lww::{Lww, write_stamp};
 use crate::rules::{Join, State, join_of};
 use crate::store::StoreError;
-
-pub(super) fn life_bytes(life: u64, position: u64) -> Vec<u8> {
-    let mut w = Writer::default();
-    w.array(2);
-    w.uint(life);
-    w.uint(position);
-    w.finish()
-}
-
-pub(super) fn read_life(bytes: &[u8]) -> Result<Life, StoreError> {
-    let mut r = Reader::new(bytes);
-    let mut read = || -> Result<Life, CodecError> {
-        r.array()?;
-        Ok(Life { life: r.uint()?, position: r.uint()? })
-    };
-    read().map_err(damaged)
-}
 
 pub(super) fn cell_bytes(state: &State, position: u64) -> Vec<u8> {
     let mut w = Writer::default();
@@ -52,11 +35,9 @@ pub(super) fn read_cell(name: &CellName, bytes: &[u8]) -> Result<Cell, StoreErro
         let position = r.uint()?;
         let state = match join_of(name.rule) {
             Some(Join::GreaterStamp) => {
-                let (ms, counter) = (r.uint()?, r.uint()?);
-                let author = Replica(crate::change::read_fixed(&mut r, "a replica of 16 bytes")?);
-                let reading = Reading::new(ms, counter as u16).unwrap_or(Reading::ZERO);
+                let stamp = read_stamp(&mut r)?;
                 let value = if items == 5 { Some(r.value(0)?) } else { None };
-                State::Stamped(Lww { stamp: Stamp { reading, author }, value })
+                State::Stamped(Lww { stamp, value })
             }
             Some(Join::Greatest | Join::Least) => State::Extreme(r.value(0)?),
             Some(Join::GreaterSeq) => State::Sequenced { seq: r.uint()?, value: r.value(0)? },

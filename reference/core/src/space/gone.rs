@@ -1,5 +1,6 @@
 //! Forgetting what only says that something is gone. Spec 19.
 
+use super::record::OpenRecord;
 use super::{Changed, Space};
 use crate::change::RecordName;
 use crate::fault;
@@ -27,18 +28,20 @@ impl Space {
     ) -> Result<Forgotten, StoreError> {
         let (page, reached) = self.whole_positions(store, (from, upto), limit.max(1))?;
         let mut greatest_life = 0;
-        for (position, cell) in page.into_iter().filter(|(position, _)| *position <= reached) {
+        for (_, cell) in page.into_iter().filter(|(position, _)| *position <= reached) {
             match cell {
                 Changed::Life(record, dead) if !life::is_alive(dead) && may_go(&record, None) => {
-                    store.delete(&self.index_key(position, &record, None))?;
-                    store.delete(&self.cell_key(&record, None))?;
+                    let mut open = OpenRecord::open(self, store, &record)?;
+                    open.remove(store)?;
+                    open.save(store)?;
                     greatest_life = greatest_life.max(dead);
                 }
                 Changed::Cell(record, _, name, state)
                     if (state.is_gone() || fault::is("horizon-forgets-unset-and-set")) && may_go(&record, Some(&state)) =>
                 {
-                    store.delete(&self.index_key(position, &record, Some(&name)))?;
-                    store.delete(&self.cell_key(&record, Some(&name)))?;
+                    let mut open = OpenRecord::open(self, store, &record)?;
+                    open.remove_cell(store, &name)?;
+                    open.save(store)?;
                 }
                 _ => {}
             }

@@ -3,12 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
+use super::record::RecordRow;
 use super::{CellName, Changed, Space, after_prefix, escape, keys};
 use crate::change::{Change, RecordName};
 use crate::store::{Store, StoreError};
 
 /// Index entries read of a collection in one call to the store, at the least.
 const RUN_PAGE_MIN: usize = 16;
+/// And at the most: an entry may stand for many cells.
+const RUN_PAGE_MAX: usize = 512;
 
 /// The index entries of one collection, ascending, read in pages.
 struct Run {
@@ -29,7 +32,7 @@ impl Space {
     ) -> Result<Vec<(u64, Changed)>, StoreError> {
         let wanted = self.collections(store)?.into_iter().filter_map(|name| above(&name).map(|position| (name, position)));
         let wanted: Vec<(String, u64)> = wanted.collect();
-        let page = (limit / wanted.len().max(1)).clamp(RUN_PAGE_MIN.min(limit), limit.max(1));
+        let page = (limit / wanted.len().max(1)).clamp(RUN_PAGE_MIN.min(limit), limit.clamp(1, RUN_PAGE_MAX));
         let mut runs = Vec::new();
         let mut next = BinaryHeap::new();
         for (collection, position) in wanted {
@@ -45,11 +48,12 @@ impl Space {
         while let (Some(Reverse((position, at))), true) = (next.pop(), changed.len() < limit) {
             let run = &mut runs[at];
             let key = run.rows.pop_front().expect("a run in the heap has a row");
-            changed.push((position, self.changed(store, &run.collection, &key)?));
+            self.changed(store, (&run.collection, position), &key, &mut changed)?;
             if let Some(position) = run.peek(store, page)? {
                 next.push(Reverse((position, at)));
             }
         }
+        changed.truncate(limit);
         Ok(changed)
     }
 
@@ -106,15 +110,34 @@ impl Space {
         key
     }
 
-    fn changed(&self, store: &dyn Store, collection: &str, key: &[u8]) -> Result<Changed, StoreError> {
+    /// Adds what an entry of the index stands for: a cell apart, or what the position last changed of a record's row.
+    fn changed(
+        &self,
+        store: &dyn Store,
+        (collection, position): (&str, u64),
+        key: &[u8],
+        found: &mut Vec<(u64, Changed)>,
+    ) -> Result<(), StoreError> {
         let rest = key.get(self.index_of(collection).len() + 8..).ok_or_else(damaged)?;
         let (id, name) = keys::split_in_collection(rest).ok_or_else(damaged)?;
         let record = RecordName { collection: collection.to_owned(), id };
+        let Some(name) = name else {
+            let row = RecordRow::load(self, store, &record)?;
+            let before = found.len();
+            if row.life > 0 && row.position == position {
+                found.push((position, Changed::Life(record.clone(), row.life)));
+            }
+            for (name, cell) in row.cells.into_iter().filter(|(_, cell)| cell.position == position) {
+                found.push((position, Changed::Cell(record.clone(), row.life, name, cell.state)));
+            }
+            let names_something = found.len() > before;
+            return names_something.then_some(()).ok_or_else(|| StoreError(format!("the index names a row that is not there: {record:?}")));
+        };
         let life = self.life(store, &record)?.life;
-        let Some(name) = name else { return Ok(Changed::Life(record, life)) };
         let cell = self.cell(store, &record, &name)?;
         let cell = cell.ok_or_else(|| StoreError(format!("the index names a cell that is not there: {record:?} {name:?}")))?;
-        Ok(Changed::Cell(record, life, name, cell.state))
+        found.push((position, Changed::Cell(record, life, name, cell.state)));
+        Ok(())
     }
 }
 

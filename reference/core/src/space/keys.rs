@@ -91,21 +91,25 @@ pub(crate) fn escape(key: &mut Vec<u8>, name: &str) {
 
 pub(crate) fn unescape(bytes: &[u8]) -> Option<(String, &[u8])> {
     let mut name = Vec::new();
-    let mut at = 0;
+    let mut rest = bytes;
     loop {
-        match (bytes.get(at)?, bytes.get(at + 1)) {
-            (0, Some(1)) => return Some((String::from_utf8(name).ok()?, &bytes[at + 2..])),
-            (0, Some(255)) => {
-                name.push(0);
-                at += 2;
-            }
-            (0, _) => return None,
-            (byte, _) => {
-                name.push(*byte);
-                at += 1;
-            }
+        let zero = rest.iter().position(|byte| *byte == 0)?;
+        name.extend_from_slice(&rest[..zero]);
+        let after = rest.get(zero + 2..)?;
+        match rest[zero + 1] {
+            1 => return Some((String::from_utf8(name).ok()?, after)),
+            255 => name.push(0),
+            _ => return None,
         }
+        rest = after;
     }
+}
+
+/// The address of the life of the record inside which an address lies; none where it lies in no record.
+pub(super) fn row_before(address: &[u8]) -> Option<Vec<u8>> {
+    let (collection, rest) = unescape(address)?;
+    let (id, _) = unescape(rest)?;
+    Some(self::address(&RecordName { collection, id }, None))
 }
 
 /// The first key after all that start with `prefix`, whose last byte is not 255.

@@ -5,9 +5,10 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `c` collection id 0 | life and the position that last changed it |
-//! | `c` collection id 1 field rule key | a cell and the position that last changed it |
-//! | `i` collection position id … | nothing; the cells by the position that last changed them |
+//! | `c` collection id 0 | the record's row: its life and small cells, each with the position that last changed it |
+//! | `c` collection id 1 field rule key | a cell that stands apart and the position that last changed it |
+//! | `i` collection position id 0 | nothing; the rows by the positions that last changed what is in them |
+//! | `i` collection position id 1 field rule key | nothing; the cells apart by the position that last changed them |
 //! | `f` collection | the collection's fingerprints |
 //! | `d`, `e` | the records' numbers: see `numbers` |
 
@@ -19,6 +20,7 @@ mod index;
 mod keys;
 mod numbers;
 mod range;
+mod record;
 mod view;
 
 use std::collections::BTreeMap;
@@ -29,8 +31,8 @@ use crate::fault;
 use crate::rules::lww::Lww;
 use crate::rules::{Key, LWW, State, life};
 use crate::store::{Store, StoreError};
-use cells::{cell_bytes, life_bytes, read_cell, read_life};
-use fingerprint::Digests;
+use cells::read_cell;
+use record::RecordRow;
 
 pub use apply::{Minted, sum_of};
 pub use gone::Forgotten;
@@ -62,7 +64,11 @@ pub struct CellName {
 impl CellName {
     /// The `lww` cell of a field.
     pub fn lww(field: &str) -> Self {
-        Self { field: field.to_owned(), rule: LWW, key: Key::none() }
+        Self::of_lww(field.to_owned())
+    }
+
+    fn of_lww(field: String) -> Self {
+        Self { field, rule: LWW, key: Key::none() }
     }
 }
 
@@ -117,19 +123,7 @@ impl Space {
 
     /// The life of a record. (MERGE-1)
     pub fn life(&self, store: &dyn Store, record: &RecordName) -> Result<Life, StoreError> {
-        store.get(&self.cell_key(record, None))?.map_or(Ok(Life::default()), |bytes| read_life(&bytes))
-    }
-
-    /// A cell of the record's present life.
-    pub fn cell(&self, store: &dyn Store, record: &RecordName, name: &CellName) -> Result<Option<Cell>, StoreError> {
-        store.get(&self.cell_key(record, Some(name)))?.map(|bytes| read_cell(name, &bytes)).transpose()
-    }
-
-    /// A record whole.
-    pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
-        let life = self.life(store, record)?.life;
-        let cells = self.cells(store, record)?.into_iter().map(|(name, cell)| (name, cell.state)).collect();
-        Ok(RecordState { life, cells })
+        store.get(&self.cell_key(record, None))?.map_or(Ok(Life::default()), |bytes| RecordRow::read_life(&bytes))
     }
 
     /// The records that were ever seen, deleted ones too, in order; those of `collection` only where given.
@@ -199,63 +193,6 @@ impl Space {
         Ok(false)
     }
 
-    /// Sets a record's life, and drops its cells when it is another. (MERGE-3, HORIZON-10)
-    pub fn set_life(&self, store: &mut dyn Store, record: &RecordName, next: u64, position: u64) -> Result<(), StoreError> {
-        let current = self.life(store, record)?;
-        let mut digests = Digests::default();
-        if next != current.life && !fault::is("compact-number-outlives-its-record") {
-            self.forget_number(store, record)?;
-        }
-        if next != current.life && !fault::is("merge-old-cells-stay") {
-            for (name, cell) in self.cells(store, record)? {
-                digests.forget(record, current.life, &name, &cell.state);
-                store.delete(&self.index_key(cell.position, record, Some(&name)))?;
-                store.delete(&self.cell_key(record, Some(&name)))?;
-            }
-        }
-        digests.forget_life(record, current.life);
-        digests.learn_life(record, next);
-        self.fingerprint_change(store, &record.collection, &digests)?;
-        if current.life > 0 {
-            store.delete(&self.index_key(current.position, record, None))?;
-        }
-        store.put(&self.index_key(position, record, None), &[])?;
-        store.put(&self.cell_key(record, None), &life_bytes(next, position))
-    }
-
-    /// Sets a cell of the record's present life, whatever was there. (SYNC-14)
-    pub fn set_cell(
-        &self,
-        store: &mut dyn Store,
-        record: &RecordName,
-        name: &CellName,
-        state: State,
-        position: u64,
-    ) -> Result<(), StoreError> {
-        let life = self.life(store, record)?.life;
-        let existing = self.cell(store, record, name)?;
-        self.replace(store, (record, life), name, existing, Cell { state, position })
-    }
-
-    fn replace(
-        &self,
-        store: &mut dyn Store,
-        (record, life): (&RecordName, u64),
-        name: &CellName,
-        old: Option<Cell>,
-        new: Cell,
-    ) -> Result<(), StoreError> {
-        let mut digests = Digests::default();
-        if let Some(old) = old {
-            store.delete(&self.index_key(old.position, record, Some(name)))?;
-            digests.forget(record, life, name, &old.state);
-        }
-        digests.learn(record, life, name, &new.state);
-        self.fingerprint_change(store, &record.collection, &digests)?;
-        store.put(&self.index_key(new.position, record, Some(name)), &[])?;
-        store.put(&self.cell_key(record, Some(name)), &cell_bytes(&new.state, new.position))
-    }
-
     /// Forgets every cell. (SYNC-15)
     pub fn clear(&self, store: &mut dyn Store) -> Result<(), StoreError> {
         for part in [b'c', b'i', b'f', b'd', b'e'] {
@@ -265,7 +202,7 @@ impl Space {
         Ok(())
     }
 
-    fn cells(&self, store: &dyn Store, record: &RecordName) -> Result<Vec<(CellName, Cell)>, StoreError> {
+    fn cells_apart(&self, store: &dyn Store, record: &RecordName) -> Result<Vec<(CellName, Cell)>, StoreError> {
         let mut from = self.record_key(b'c', record);
         from.push(1);
         let to = after_prefix(&from);

@@ -1,16 +1,17 @@
 //! The cells of ranges of addresses: their digests, their states, and their replacement. Spec 20.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::cells::{read_cell, read_life};
-use super::fingerprint::{Digests, cell_digest, life_digest};
-use super::{CellName, Changed, SCAN_PAGE, Space, after_prefix};
+use super::cells::read_cell;
+use super::fingerprint::{cell_digest, life_digest};
+use super::record::{OpenRecord, RecordRow};
+use super::{CellName, Changed, SCAN_PAGE, Space, after_prefix, keys};
 use crate::change::RecordName;
 use crate::rules::LWW;
 use crate::store::{Store, StoreError};
 
-/// Takes a row: address, record, cell, stored bytes; gives whether it wants more.
-type SeeRow<'a> = dyn FnMut(&[u8], RecordName, Option<CellName>, &[u8]) -> Result<bool, StoreError> + 'a;
+/// Takes a life or a cell with its address; gives whether it wants more.
+type See<'a> = dyn FnMut(Vec<u8>, Changed) -> Result<bool, StoreError> + 'a;
 
 /// Which cells a comparison is about: those that the marks cover. (REPAIR-1, RULES-17, SUB-8)
 #[derive(Debug, Clone, Copy)]
@@ -56,27 +57,20 @@ impl Space {
         (covers, limit): (Covers, &mut usize),
         see: &mut dyn FnMut(&[u8], &[u8; 32]),
     ) -> Result<bool, StoreError> {
-        let mut lives: (Option<RecordName>, u64) = (None, 0);
-        self.rows_in(store, bounds, &mut |address, record, name, bytes| {
+        self.each_in(store, bounds, &mut |address, cell| {
             if *limit == 0 {
                 return Ok(false);
             }
             *limit -= 1;
-            if !covers.has(&record.collection) {
+            if !covers.takes(&cell) {
                 return Ok(true);
             }
-            let digest = match &name {
-                None => life_digest(&record, read_life(bytes)?.life),
-                Some(name) if name.rule != LWW && !covers.rules => None,
-                Some(name) => {
-                    if lives.0.as_ref() != Some(&record) {
-                        lives = (Some(record.clone()), self.life(store, &record)?.life);
-                    }
-                    cell_digest(&record, lives.1, name, &read_cell(name, bytes)?.state)
-                }
+            let digest = match &cell {
+                Changed::Life(record, life) => life_digest(record, *life),
+                Changed::Cell(record, life, name, state) => cell_digest(record, *life, name, state),
             };
             if let Some(digest) = digest {
-                see(address, &digest);
+                see(&address, &digest);
             }
             Ok(true)
         })
@@ -85,16 +79,8 @@ impl Space {
     /// The cells and lives of a range with their addresses, those that are gone too, at most `limit`.
     pub fn cells_in(&self, store: &dyn Store, bounds: Bounds, limit: usize) -> Result<Vec<(Vec<u8>, Changed)>, StoreError> {
         let mut found = Vec::new();
-        self.rows_in(store, bounds, &mut |address, record, name, bytes| {
-            let life = self.life(store, &record)?.life;
-            let changed = match name {
-                None => Changed::Life(record, life),
-                Some(name) => {
-                    let state = read_cell(&name, bytes)?.state;
-                    Changed::Cell(record, life, name, state)
-                }
-            };
-            found.push((address.to_vec(), changed));
+        self.each_in(store, bounds, &mut |address, cell| {
+            found.push((address, cell));
             Ok(found.len() < limit)
         })?;
         Ok(found)
@@ -103,57 +89,89 @@ impl Space {
     /// Removes the cells of a range. A record whose life lies in it goes whole, unless it is one of `given`, with the life it
     /// has then. (REPAIR-6)
     pub fn remove_range(&self, store: &mut dyn Store, bounds: Bounds, given: &BTreeMap<RecordName, u64>) -> Result<(), StoreError> {
-        let mut found = Vec::new();
-        self.rows_in(store, bounds, &mut |_, record, name, _| {
-            found.push((record, name));
+        let mut found: Vec<(RecordName, Option<CellName>)> = Vec::new();
+        self.each_in(store, bounds, &mut |_, cell| {
+            found.push(match cell {
+                Changed::Life(record, _) => (record, None),
+                Changed::Cell(record, _, name, _) => (record, Some(name)),
+            });
             Ok(true)
         })?;
-        for (record, name) in found {
-            match name {
-                None if !given.contains_key(&record) => self.remove_record(store, &record)?,
-                None => {}
-                Some(name) => self.remove_cell(store, &record, &name)?,
+        for cells in found.chunk_by(|(a, _), (b, _)| a == b) {
+            let record = &cells[0].0;
+            let mut open = OpenRecord::open(self, store, record)?;
+            if cells[0].1.is_none() && !given.contains_key(record) {
+                open.remove(store)?;
             }
+            for name in cells.iter().filter_map(|(_, name)| name.as_ref()) {
+                open.remove_cell(store, name)?;
+            }
+            open.save(store)?;
         }
         Ok(())
     }
 
-    fn remove_record(&self, store: &mut dyn Store, record: &RecordName) -> Result<(), StoreError> {
-        for (name, _) in self.cells(store, record)? {
-            self.remove_cell(store, record, &name)?;
-        }
-        let life = self.life(store, record)?;
-        let mut digests = Digests::default();
-        digests.forget_life(record, life.life);
-        self.fingerprint_change(store, &record.collection, &digests)?;
-        store.delete(&self.index_key(life.position, record, None))?;
-        store.delete(&self.cell_key(record, None))
-    }
-
-    fn remove_cell(&self, store: &mut dyn Store, record: &RecordName, name: &CellName) -> Result<(), StoreError> {
-        let Some(cell) = self.cell(store, record, name)? else { return Ok(()) };
-        let mut digests = Digests::default();
-        digests.forget(record, self.life(store, record)?.life, name, &cell.state);
-        self.fingerprint_change(store, &record.collection, &digests)?;
-        store.delete(&self.index_key(cell.position, record, Some(name)))?;
-        store.delete(&self.cell_key(record, Some(name)))
-    }
-
-    /// Shows every row of a range: address, record, cell, stored bytes; until `see` gives false, which is given on.
-    fn rows_in(&self, store: &dyn Store, (lower, upper): Bounds, see: &mut SeeRow) -> Result<bool, StoreError> {
+    /// Shows every life and cell of a range in the order of addresses, until `see` gives false, which is given on.
+    fn each_in(&self, store: &dyn Store, bounds: Bounds, see: &mut See) -> Result<bool, StoreError> {
+        let (lower, upper) = bounds;
         let all = self.key(b'c');
-        let mut from = [all.as_slice(), lower].concat();
+        // A range that begins inside a record begins in its row, which lies before it.
+        let mut from = [all.as_slice(), keys::row_before(lower).as_deref().unwrap_or(lower)].concat();
         let to = if upper.is_empty() { after_prefix(&all) } else { [all.as_slice(), upper].concat() };
+        let mut walk = Walk { bounds, life: 0, waiting: VecDeque::new(), see };
         loop {
             let page = store.scan(&from, &to, SCAN_PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(true) };
+            let Some((last, _)) = page.last() else { return walk.show_waiting(None) };
             from = [last.as_slice(), &[0]].concat();
             for (key, bytes) in &page {
                 let (record, name) = self.split(key, 1)?;
-                if !see(&key[all.len()..], record, name, bytes)? {
+                if !walk.row(&key[all.len()..], (record, name), bytes)? {
                     return Ok(false);
                 }
             }
         }
+    }
+}
+
+/// A way along the rows of a range. The cells of a record's row wait for those apart that come before them.
+struct Walk<'a, 'b> {
+    bounds: Bounds<'a>,
+    /// The life of the record that was come to last.
+    life: u64,
+    waiting: VecDeque<(Vec<u8>, Changed)>,
+    see: &'a mut See<'b>,
+}
+
+impl Walk<'_, '_> {
+    fn row(&mut self, address: &[u8], (record, name): (RecordName, Option<CellName>), bytes: &[u8]) -> Result<bool, StoreError> {
+        let Some(name) = name else {
+            let goes_on = self.show_waiting(None)?;
+            let row = RecordRow::read(bytes)?;
+            self.life = row.life;
+            self.waiting.push_back((address.to_vec(), Changed::Life(record.clone(), row.life)));
+            for (name, cell) in row.cells {
+                let address = keys::address(&record, Some(&name));
+                self.waiting.push_back((address, Changed::Cell(record.clone(), row.life, name, cell.state)));
+            }
+            return Ok(goes_on);
+        };
+        let state = read_cell(&name, bytes)?.state;
+        Ok(self.show_waiting(Some(address))? && self.show(address.to_vec(), Changed::Cell(record, self.life, name, state))?)
+    }
+
+    /// Shows what waits below an address; all without one.
+    fn show_waiting(&mut self, below: Option<&[u8]>) -> Result<bool, StoreError> {
+        while let Some((address, cell)) = self.waiting.pop_front_if(|(address, _)| below.is_none_or(|below| address.as_slice() < below)) {
+            if !self.show(address, cell)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn show(&mut self, address: Vec<u8>, cell: Changed) -> Result<bool, StoreError> {
+        let (lower, upper) = self.bounds;
+        let inside = address.as_slice() >= lower && (upper.is_empty() || address.as_slice() < upper);
+        if inside { (self.see)(address, cell) } else { Ok(true) }
     }
 }
