@@ -65,11 +65,11 @@ impl Fingerprint {
     /// A cell that was added is no more.
     pub fn remove(&mut self, digest: &[u8; 32]) {
         self.count = self.count.wrapping_sub(1);
-        let mut borrow = 0;
-        for (sum, digit) in self.sum.iter_mut().zip(digest).rev() {
-            let difference = i16::from(*sum) - i16::from(*digit) - borrow;
-            borrow = i16::from(difference < 0);
-            *sum = difference as u8;
+        let mut borrow = false;
+        for (sum, digits) in self.sum.as_chunks_mut::<8>().0.iter_mut().zip(digest.as_chunks::<8>().0).rev() {
+            let (difference, below) = u64::from_be_bytes(*sum).overflowing_sub(u64::from_be_bytes(*digits));
+            let (difference, further) = difference.overflowing_sub(u64::from(borrow));
+            (*sum, borrow) = (difference.to_be_bytes(), below || further);
         }
     }
 
@@ -90,11 +90,11 @@ impl Fingerprint {
 }
 
 fn add_into(sum: &mut [u8; 32], digest: &[u8; 32]) {
-    let mut carry = 0;
-    for (sum, digit) in sum.iter_mut().zip(digest).rev() {
-        let total = u16::from(*sum) + u16::from(*digit) + carry;
-        *sum = total as u8;
-        carry = total >> 8;
+    let mut carry = false;
+    for (sum, digits) in sum.as_chunks_mut::<8>().0.iter_mut().zip(digest.as_chunks::<8>().0).rev() {
+        let (total, above) = u64::from_be_bytes(*sum).overflowing_add(u64::from_be_bytes(*digits));
+        let (total, further) = total.overflowing_add(u64::from(carry));
+        (*sum, carry) = (total.to_be_bytes(), above || further);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The core reads and stages; the shell commits. Reads see what the open transaction staged.
 
 use crate::fault;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 
@@ -51,37 +51,29 @@ pub trait Transact: Store {
     fn rollback(&mut self);
 }
 
-/// A staged value; none removes the key.
-type Staged = Option<Vec<u8>>;
-
 /// A store in memory. A clone is a copy of all of it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
-    committed: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Staged writes; none removes the key.
-    staged: BTreeMap<Vec<u8>, Staged>,
+    /// What stands, the open transaction's writes among it.
+    present: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What stood under each key before each write of the open transaction, newest last; none: nothing.
+    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// How many of these lie before the mark, where one was made.
+    mark: Option<usize>,
     commits: u64,
-    /// What stood staged under each key that was written since the mark, newest last; none: nothing.
-    undo: Vec<(Vec<u8>, Option<Staged>)>,
-    marked: bool,
 }
 
 impl MemoryStore {
     /// What a crash leaves: the committed part.
     pub fn durable(&self) -> Self {
-        let mut committed = self.committed.clone();
+        let mut store = self.clone();
+        store.rollback();
         if fault::is("ident-torn-transaction") {
-            let half = self.staged.iter().step_by(2);
-            committed.extend(half.filter_map(|(key, value)| Some((key.clone(), value.clone()?))));
+            let written: BTreeSet<&Vec<u8>> = self.undo.iter().map(|(key, _)| key).collect();
+            let half = written.into_iter().step_by(2);
+            store.present.extend(half.filter_map(|key| Some((key.clone(), self.present.get(key)?.clone()))));
         }
-        Self { committed, commits: self.commits, ..Self::default() }
-    }
-
-    fn stage(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        let before = self.staged.insert(key.to_vec(), value);
-        if self.marked {
-            self.undo.push((key.to_vec(), before));
-        }
+        store
     }
 
     /// Commits that had something to keep.
@@ -91,51 +83,41 @@ impl MemoryStore {
 
     /// Whether the open transaction holds anything.
     pub fn is_dirty(&self) -> bool {
-        !self.staged.is_empty()
+        !self.undo.is_empty()
+    }
+
+    fn undo_to(&mut self, length: usize) {
+        while self.undo.len() > length {
+            match self.undo.pop() {
+                Some((key, Some(before))) => self.present.insert(key, before),
+                Some((key, None)) => self.present.remove(&key),
+                None => return,
+            };
+        }
     }
 }
 
 impl Store for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(match self.staged.get(key) {
-            Some(staged) => staged.clone(),
-            None => self.committed.get(key).cloned(),
-        })
+        Ok(self.present.get(key).cloned())
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
         if from >= to {
             return Ok(Vec::new());
         }
-        let range = (Bound::Included(from), Bound::Excluded(to));
-        let mut committed = self.committed.range::<[u8], _>(range).peekable();
-        let mut staged = self.staged.range::<[u8], _>(range).peekable();
-        let mut rows = Vec::new();
-        while rows.len() < limit {
-            let staged_first = match (committed.peek(), staged.peek()) {
-                (None, None) => break,
-                (Some(_), None) => false,
-                (None, Some(_)) => true,
-                (Some((committed, _)), Some((staged, _))) => staged <= committed,
-            };
-            if !staged_first {
-                rows.extend(committed.next().map(|(key, value)| (key.clone(), value.clone())));
-                continue;
-            }
-            let Some((key, value)) = staged.next() else { break };
-            committed.next_if(|(committed, _)| *committed == key);
-            rows.extend(value.clone().map(|value| (key.clone(), value)));
-        }
-        Ok(rows)
+        let rows = self.present.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.stage(key, Some(value.to_vec()));
+        let before = self.present.insert(key.to_vec(), value.to_vec());
+        self.undo.push((key.to_vec(), before));
         Ok(())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.stage(key, None);
+        self.undo.extend(self.present.remove_entry(key).map(|(key, value)| (key, Some(value))));
         Ok(())
     }
 
@@ -147,44 +129,25 @@ impl Store for MemoryStore {
     }
 
     fn mark(&mut self) {
-        self.undo.clear();
-        self.marked = true;
+        self.mark = Some(self.undo.len());
     }
 
     fn back_to_mark(&mut self) -> Result<(), StoreError> {
-        for (key, before) in std::mem::take(&mut self.undo).into_iter().rev() {
-            match before {
-                Some(before) => self.staged.insert(key, before),
-                None => self.staged.remove(&key),
-            };
-        }
+        self.undo_to(self.mark.unwrap_or(usize::MAX));
         Ok(())
     }
 }
 
 impl Transact for MemoryStore {
     fn commit(&mut self) -> Result<(), StoreError> {
-        self.commits += u64::from(!self.staged.is_empty());
-        self.forget_mark();
-        for (key, value) in std::mem::take(&mut self.staged) {
-            match value {
-                Some(value) => self.committed.insert(key, value),
-                None => self.committed.remove(&key),
-            };
-        }
+        self.commits += u64::from(!self.undo.is_empty());
+        (self.undo, self.mark) = (Vec::new(), None);
         Ok(())
     }
 
     fn rollback(&mut self) {
-        self.staged.clear();
-        self.forget_mark();
-    }
-}
-
-impl MemoryStore {
-    fn forget_mark(&mut self) {
-        self.undo.clear();
-        self.marked = false;
+        self.undo_to(0);
+        self.mark = None;
     }
 }
 

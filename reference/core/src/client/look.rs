@@ -7,7 +7,7 @@ use super::outbox;
 use super::{Client, Rejection, Status};
 use crate::change::RecordName;
 use crate::registry::Profiles;
-use crate::space::View;
+use crate::space::{RecordState, View};
 use crate::store::{Store, StoreError};
 
 impl Client {
@@ -22,16 +22,46 @@ impl Client {
 
     /// Every record that shows, those of one collection where given, in order.
     pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<(RecordName, View)>, StoreError> {
-        let mut names: BTreeSet<RecordName> = self.base.records(store, collection)?.into_iter().collect();
-        let wanted = |name: &&RecordName| collection.is_none_or(|collection| name.collection == collection);
-        names.extend(self.outbox.touched().chain(self.held.touched()).filter(wanted).cloned());
         let mut shown = Vec::new();
-        for name in names {
-            if let Some(view) = self.record(store, &name)? {
-                shown.push((name, view));
-            }
-        }
+        self.each_record(store, collection, &mut |name, view| shown.push((name, view)))?;
         Ok(shown)
+    }
+
+    /// Shows the same records one after another.
+    pub fn each_record(
+        &self,
+        store: &dyn Store,
+        collection: Option<&str>,
+        see: &mut dyn FnMut(RecordName, View),
+    ) -> Result<(), StoreError> {
+        let wanted = |name: &RecordName| {
+            let covered = self.subscription.covers(&name.collection) || fault::is("sub-shows-what-left");
+            covered && collection.is_none_or(|collection| name.collection == collection)
+        };
+        let touched = self.outbox.touched().chain(self.held.touched()).filter(|name| wanted(name));
+        let touched: BTreeSet<RecordName> = touched.cloned().collect();
+        let mut touched = touched.into_iter().peekable();
+        let mut show = |name: RecordName, state: RecordState| {
+            if let Some(view) = state.view() {
+                see(name, view);
+            }
+        };
+        self.base.each_record(store, collection, &mut |name, state| {
+            while let Some(before) = touched.next_if(|next| *next < name) {
+                let state = self.overlaid(store, &before)?;
+                show(before, state);
+            }
+            let state = if touched.next_if_eq(&name).is_some() { self.overlaid(store, &name)? } else { state };
+            if wanted(&name) {
+                show(name, state);
+            }
+            Ok(())
+        })?;
+        for name in touched {
+            let state = self.overlaid(store, &name)?;
+            show(name, state);
+        }
+        Ok(())
     }
 
     /// How things stand.

@@ -16,10 +16,12 @@ impl Client {
     pub(super) fn overlaid(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
         let mut state = self.base.record(store, record)?;
         let own = self.outbox.identity.replica;
-        let based = self.held.settled(store, own)?.seq;
-        let unsettled = self.outbox.touching(record).filter(|pending| pending.change.seq > based);
-        let unsettled = unsettled.filter(|_| !fault::is("model-view-without-overlay"));
-        let mut changes: Vec<Unsettled> = unsettled.map(|pending| (own, pending.link, &pending.change)).collect();
+        let pending = self.outbox.touching(record).filter(|_| !fault::is("model-view-without-overlay"));
+        let mut changes: Vec<Unsettled> = pending.map(|pending| (own, pending.link, &pending.change)).collect();
+        if !changes.is_empty() {
+            let based = self.held.settled(store, own)?.seq;
+            changes.retain(|(_, _, change)| change.seq > based);
+        }
         changes.extend(self.held.touching(record).filter(|_| !fault::is("peer-view-of-own-changes")));
         for (author, _, change) in changes.iter().filter(|change| !is_copy(&changes, change)) {
             let shown = if fault::is("model-half-a-change") { 1 } else { change.rows.len() };

@@ -3,6 +3,7 @@
 use crate::fault;
 use std::collections::BTreeMap;
 
+use super::stream::ChangedNames;
 use super::{Client, Event};
 use crate::change::RecordName;
 use crate::clock::{Now, Reading, Stamp};
@@ -216,7 +217,7 @@ impl Client {
             self.base.remove_range(store, (lower, upper), &given)?;
         }
         for item in states.items {
-            self.take_item(now, store, item, states.to, &mut Vec::new(), &mut Vec::new())?;
+            self.take_item(now, store, item, states.to, &mut ChangedNames::default(), &mut Vec::new())?;
         }
         self.outbox.note_clock(&self.clock);
         self.outbox.save(store)?;

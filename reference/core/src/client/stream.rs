@@ -10,6 +10,7 @@ use crate::message::{Ack, Item, Message, Outcome, PlacedChange, Reject, States, 
 use crate::peer::held::Settled;
 use crate::registry::Code;
 use crate::store::{Store, StoreError};
+use std::collections::BTreeSet;
 
 impl Client {
     /// The Streaming row of the state table in spec 7.
@@ -211,7 +212,7 @@ impl Client {
         self.head = self.head.max(Some(states.to));
         if !states.last && fault::is("sync-shows-parts") {
             for item in states.items.clone() {
-                self.take_item(now, store, item, states.to, &mut Vec::new(), &mut Vec::new())?;
+                self.take_item(now, store, item, states.to, &mut ChangedNames::default(), &mut Vec::new())?;
             }
         }
         if !states.last {
@@ -230,16 +231,13 @@ impl Client {
         }
         self.subscription.complete(store)?;
         self.begin_settled(store, reset, states.to)?;
-        let mut changed = Vec::new();
+        let mut changed = ChangedNames::default();
         let mut outcomes = Vec::new();
         let staging = self.staging.take();
         for number in staging.iter().flat_map(Staging::parts) {
             for item in Staging::items(store, number)? {
                 self.take_item(now, store, item, states.to, &mut changed, &mut outcomes)?;
             }
-            changed.sort();
-            changed.dedup();
-            changed.truncate(CHANGED_NAMES_MAX + 1);
         }
         let numbers = Staging::numbers(store)?;
         if staging.is_some() {
@@ -255,12 +253,7 @@ impl Client {
         self.set_aside_stale(store, edits)?;
         self.session().behind_horizon = false;
         self.outbox.save(store)?;
-        changed.sort();
-        changed.dedup();
-        if changed.len() > CHANGED_NAMES_MAX {
-            changed.clear();
-        }
-        self.event(Event::Changed(changed));
+        self.event(Event::Changed(changed.finish()));
         if self.session().forked {
             self.remint(now, store, None)?;
         }
@@ -273,7 +266,7 @@ impl Client {
         store: &mut dyn Store,
         item: Item,
         position: u64,
-        changed: &mut Vec<RecordName>,
+        changed: &mut ChangedNames,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), StoreError> {
         match &item {
@@ -290,7 +283,7 @@ impl Client {
                 continue;
             }
             self.base.take(store, &record, (row_life, cells), position)?;
-            changed.push(record);
+            changed.insert(record);
         }
         Ok(())
     }
@@ -298,6 +291,33 @@ impl Client {
 
 /// Records that one event names; it names none where more changed.
 const CHANGED_NAMES_MAX: usize = 4_096;
+
+/// The records that an event names, as long as they are not too many.
+#[derive(Debug, Default)]
+pub(super) struct ChangedNames {
+    names: BTreeSet<RecordName>,
+    too_many: bool,
+}
+
+impl ChangedNames {
+    pub fn insert(&mut self, name: RecordName) {
+        if !self.too_many {
+            self.names.insert(name);
+            self.too_many = self.names.len() > CHANGED_NAMES_MAX;
+        }
+    }
+
+    /// The names in order; none where they were too many.
+    pub fn finish(self) -> Vec<RecordName> {
+        if self.too_many { Vec::new() } else { self.names.into_iter().collect() }
+    }
+}
+
+impl Extend<RecordName> for ChangedNames {
+    fn extend<T: IntoIterator<Item = RecordName>>(&mut self, names: T) {
+        names.into_iter().for_each(|name| self.insert(name));
+    }
+}
 
 fn names(change: &Change) -> Vec<RecordName> {
     change.rows.iter().map(|row| row.record.clone()).collect()

@@ -12,6 +12,11 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// A writer that holds so many bytes before it grows.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     /// A non-negative integer.
     pub fn uint(&mut self, number: u64) {
         self.head(0, number);

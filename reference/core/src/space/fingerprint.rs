@@ -8,6 +8,9 @@ use crate::hash::{Fingerprint, sha256};
 use crate::rules::{LIFE, LWW, State, life};
 use crate::store::{Store, StoreError};
 
+/// Bytes that a cell is digested from, but for those with a large value.
+const DIGESTED_BYTES: usize = 192;
+
 /// A collection's fingerprint: of its lives and `lww` cells, and of the cells of all further rules.
 #[derive(Debug, Clone, Copy, Default)]
 struct Kept {
@@ -106,7 +109,7 @@ impl Digests {
 /// What a record's life adds to the fingerprint: nothing unless it is alive. (SYNC-18)
 pub(crate) fn life_digest(record: &RecordName, life: u64) -> Option<[u8; 32]> {
     life::is_alive(life).then(|| {
-        let mut w = Writer::default();
+        let mut w = Writer::with_capacity(DIGESTED_BYTES);
         w.array(7);
         w.text(&record.collection);
         w.text(&record.id);
@@ -122,7 +125,7 @@ pub(crate) fn life_digest(record: &RecordName, life: u64) -> Option<[u8; 32]> {
 /// What a cell adds to the fingerprint: nothing unless it holds something in an odd life. (SYNC-18)
 pub(crate) fn cell_digest(record: &RecordName, life: u64, name: &CellName, state: &State) -> Option<[u8; 32]> {
     (life::is_alive(life) && !state.is_gone()).then(|| {
-        let mut w = Writer::default();
+        let mut w = Writer::with_capacity(DIGESTED_BYTES);
         w.array(7);
         w.text(&record.collection);
         w.text(&record.id);

@@ -22,7 +22,7 @@ impl Space {
     /// The key of a record's life, or of a cell of it.
     pub(super) fn cell_key(&self, record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
         let mut key = self.key(b'c');
-        key.extend(address(record, name));
+        push_address(&mut key, record, name);
         key
     }
 
@@ -36,9 +36,13 @@ impl Space {
 /// The address of a record's life, or of a cell of it, as bytes that sort as addresses do.
 pub(crate) fn address(record: &RecordName, name: Option<&CellName>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
-    escape(&mut bytes, &record.collection);
-    push_in_collection(&mut bytes, &record.id, name);
+    push_address(&mut bytes, record, name);
     bytes
+}
+
+fn push_address(bytes: &mut Vec<u8>, record: &RecordName, name: Option<&CellName>) {
+    escape(bytes, &record.collection);
+    push_in_collection(bytes, &record.id, name);
 }
 
 /// Appends the part of an address that follows the collection.
@@ -80,11 +84,11 @@ fn push_record(key: &mut Vec<u8>, record: &RecordName) {
 
 /// Appends a name so that keys sort as the names' bytes do: 0 becomes 0 255, and 0 1 ends the name.
 pub(crate) fn escape(key: &mut Vec<u8>, name: &str) {
-    for &byte in name.as_bytes() {
-        key.push(byte);
-        if byte == 0 {
-            key.push(255);
+    for (at, part) in name.as_bytes().split(|byte| *byte == 0).enumerate() {
+        if at > 0 {
+            key.extend([0, 255]);
         }
+        key.extend_from_slice(part);
     }
     key.extend([0, 1]);
 }

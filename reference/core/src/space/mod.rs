@@ -128,23 +128,12 @@ impl Space {
 
     /// The records that were ever seen, deleted ones too, in order; those of `collection` only where given.
     pub fn records(&self, store: &dyn Store, collection: Option<&str>) -> Result<Vec<RecordName>, StoreError> {
-        let mut from = self.key(b'c');
-        if let Some(name) = collection {
-            escape(&mut from, name);
-        }
-        let to = after_prefix(&from);
         let mut names = Vec::new();
-        loop {
-            let page = store.scan(&from, &to, SCAN_PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(names) };
-            from = [last.as_slice(), &[0]].concat();
-            for (key, _) in &page {
-                let (record, name) = self.split(key, 1)?;
-                if name.is_none() {
-                    names.push(record);
-                }
-            }
-        }
+        self.each_record(store, collection, &mut |record, _| {
+            names.push(record);
+            Ok(())
+        })?;
+        Ok(names)
     }
 
     /// Whether the change raises a record beyond its next life; one that is not held counts as at `absent`. (MERGE-5, HORIZON-9)

@@ -161,7 +161,9 @@ impl Walk<'_, '_> {
 
     /// Shows what waits below an address; all without one.
     fn show_waiting(&mut self, below: Option<&[u8]>) -> Result<bool, StoreError> {
-        while let Some((address, cell)) = self.waiting.pop_front_if(|(address, _)| below.is_none_or(|below| address.as_slice() < below)) {
+        let comes = |(address, _): &(Vec<u8>, Changed)| below.is_none_or(|below| address.as_slice() < below);
+        while self.waiting.front().is_some_and(comes) {
+            let (address, cell) = self.waiting.pop_front().expect("there is one in front");
             if !self.show(address, cell)? {
                 return Ok(false);
             }

@@ -6,7 +6,7 @@
 
 use super::cells::{cell_bytes, damaged, read_cell};
 use super::fingerprint::Digests;
-use super::{Cell, CellName, Life, RecordState, Space};
+use super::{Cell, CellName, Life, RecordState, SCAN_PAGE, Space, after_prefix, escape};
 use crate::change::{RecordName, read_fixed};
 use crate::clock::{Reading, Replica, Stamp};
 use crate::codec::{CodecError, Fault, Reader, Writer};
@@ -20,6 +20,9 @@ use crate::value::Value;
 const CELLS_MAX: usize = 64;
 /// Bytes of a text or of bytes that a row holds at most.
 const VALUE_BYTES_MAX: usize = 256;
+
+/// Bytes of a row of a few fields.
+const ROW_BYTES: usize = 256;
 
 /// A record as its row keeps it.
 #[derive(Debug, Default)]
@@ -97,7 +100,7 @@ impl RecordRow {
     /// Life, its position, whether cells stand apart, each position and stamp once, then each cell with the index of its own.
     fn bytes(&self) -> Vec<u8> {
         let mut heads: Vec<(u64, Stamp)> = Vec::new();
-        let mut w = Writer::default();
+        let mut w = Writer::with_capacity(ROW_BYTES);
         for (name, cell) in &self.cells {
             let State::Stamped(Lww { stamp, value }) = &cell.state else { continue };
             let head = (cell.position, *stamp);
@@ -110,7 +113,7 @@ impl RecordRow {
             value.iter().for_each(|value| w.value(value));
         }
         let cells = w.finish();
-        let mut w = Writer::default();
+        let mut w = Writer::with_capacity(ROW_BYTES + cells.len());
         w.uint(self.life);
         w.uint(self.position);
         w.bool(self.apart);
@@ -182,7 +185,7 @@ impl<'a> OpenRecord<'a> {
     /// Sets the life, and drops the cells when it is another. (MERGE-3, HORIZON-10)
     pub fn set_life(&mut self, store: &mut dyn Store, next: u64, position: u64) -> Result<(), StoreError> {
         let current = self.row.life;
-        if next != current && !fault::is("compact-number-outlives-its-record") {
+        if next != current && current > 0 && !fault::is("compact-number-outlives-its-record") {
             self.space.forget_number(store, self.record)?;
         }
         if next != current && !fault::is("merge-old-cells-stay") {
@@ -277,10 +280,36 @@ impl<'a> OpenRecord<'a> {
 impl Space {
     /// A record whole.
     pub fn record(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
-        let row = RecordRow::load(self, store, record)?;
+        self.with_apart(store, record, RecordRow::load(self, store, record)?)
+    }
+
+    fn with_apart(&self, store: &dyn Store, record: &RecordName, row: RecordRow) -> Result<RecordState, StoreError> {
         let apart = if row.apart { self.cells_apart(store, record)? } else { Vec::new() };
         let cells = row.cells.into_iter().chain(apart).map(|(name, cell)| (name, cell.state)).collect();
         Ok(RecordState { life: row.life, cells })
+    }
+
+    /// Shows every record that was ever seen, in order; those of `collection` only where given.
+    pub fn each_record(
+        &self,
+        store: &dyn Store,
+        collection: Option<&str>,
+        see: &mut dyn FnMut(RecordName, RecordState) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut from = self.key(b'c');
+        collection.iter().for_each(|name| escape(&mut from, name));
+        let to = after_prefix(&from);
+        loop {
+            let page = store.scan(&from, &to, SCAN_PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, bytes) in &page {
+                let (record, None) = self.split(key, 1)? else { continue };
+                let row = RecordRow::read(bytes)?;
+                let state = self.with_apart(store, &record, row)?;
+                see(record, state)?;
+            }
+        }
     }
 
     /// A cell of the record's present life.

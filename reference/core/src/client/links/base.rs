@@ -1,5 +1,6 @@
 //! Base on a link: told, given and taken, whole or not at all. Spec 21.
 
+use super::super::stream::ChangedNames;
 use super::super::{Client, Event, State};
 use crate::change::Cursor;
 use crate::clock::Now;
@@ -173,7 +174,7 @@ impl Client {
             self.held.leave_history(&before);
             self.held.save_ground(store)?;
         }
-        let mut changed = Vec::new();
+        let mut changed = ChangedNames::default();
         for item in report.items {
             if let Item::Settled { author, seq, link } = item {
                 changed.extend(self.held.settle(store, author, Settled { seq, link, position: report.to })?);
@@ -186,9 +187,7 @@ impl Client {
         self.verified = None;
         self.outbox.note_clock(&self.clock);
         self.outbox.save(store)?;
-        changed.sort();
-        changed.dedup();
-        self.event(Event::Changed(changed));
+        self.event(Event::Changed(changed.finish()));
         Ok(())
     }
 }
