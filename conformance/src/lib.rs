@@ -11,6 +11,7 @@ pub mod config;
 pub mod corpus;
 pub mod doctor;
 pub mod edn;
+pub mod explore;
 pub mod fold;
 pub mod gate;
 pub mod greeting;

@@ -21,6 +21,8 @@ const CLOCK: u64 = 32;
 const UNSUPPORTED: u64 = 36;
 const LIMIT: u64 = 37;
 const DUPLICATE: u64 = 38;
+const SKIPPED: u64 = 39;
+const NEEDS: u64 = 41;
 const INT_MAX: i128 = (1 << 53) - 1;
 
 /// One op.
@@ -104,7 +106,14 @@ pub struct Space {
 impl Space {
     /// Settles a replica's next change at the server's time and says with which code; 0 is accepted.
     pub fn apply(&mut self, server_ms: u64, author: Replica, change: &Change) -> u64 {
-        let code = self.verdict(server_ms, author, change);
+        let first = change.origin.and_then(|origin| self.origins.get(&origin).or(self.verdicts.get(&origin)).copied());
+        let code = self.verdict_after(server_ms, author, change, first);
+        self.settle(author, change, code);
+        code
+    }
+
+    /// Settles a replica's next change with this code.
+    pub fn settle(&mut self, author: Replica, change: &Change, code: u64) {
         if code == 0 {
             apply_change(&mut self.state, author, change);
         }
@@ -114,17 +123,15 @@ impl Space {
             let first = if code == DUPLICATE { 0 } else { code };
             self.origins.insert(origin, first);
         }
-        code
     }
 
-    fn verdict(&self, server_ms: u64, author: Replica, change: &Change) -> u64 {
+    /// The verdict on a replica's next change, whose rows had this verdict under the name they were first minted under.
+    pub fn verdict_after(&self, server_ms: u64, author: Replica, change: &Change, first: Option<u64>) -> u64 {
         // IDENT-15
-        if let Some(origin) = change.origin {
-            match self.verdicts.get(&origin).or(self.origins.get(&origin)) {
-                Some(0 | &DUPLICATE) => return DUPLICATE,
-                Some(&CLOCK) | None => {}
-                Some(code) => return *code,
-            }
+        match first {
+            Some(0 | DUPLICATE) => return DUPLICATE,
+            Some(CLOCK | NEEDS | SKIPPED) | None => {}
+            Some(code) => return code,
         }
         // CLOCK-10
         if change.reading.0 > server_ms + CLOCK_ADMIT_MS {
@@ -140,7 +147,8 @@ impl Space {
             return DEPENDENCY;
         }
         // RULES-10
-        let mut after = self.state.clone();
+        let written = change.rows.iter().filter_map(|row| Some((row.record.clone(), self.state.get(&row.record)?.clone())));
+        let mut after: State = written.collect();
         apply_change(&mut after, author, change);
         let bad = |cell: &Cell| matches!(cell, Cell::Numbered(_, Item::Int(sum)) if sum.abs() > INT_MAX);
         if after.values().flat_map(|record| record.cells.values()).any(bad) { LIMIT } else { 0 }
@@ -331,27 +339,61 @@ pub fn join(one: &State, other: &State) -> State {
 
 /// The fingerprint as it travels. (SYNC-18)
 pub fn fingerprint(state: &State) -> [u8; 16] {
-    let (mut count, mut sum) = (0, [0; 32]);
-    for cell in live_cells(state) {
-        count += 1;
-        add(&mut sum, &Sha256::digest(&cell).into());
-    }
-    let mut wire = head(4, 2);
-    wire.extend(head(0, count));
-    wire.extend(bytes(&sum));
-    first_16(&wire)
+    let mut all = Tally::default();
+    state.iter().for_each(|(name, record)| all.add(&Tally::of(name, record)));
+    all.wire()
 }
 
-/// The encodings whose digests are summed up: a life for each live record, and each cell of it that holds a value.
-fn live_cells(state: &State) -> Vec<Vec<u8>> {
-    let mut all = Vec::new();
-    for ((collection, id), record) in state.iter().filter(|(_, record)| record.life % 2 == 1) {
-        let name = [head(4, 7), text(collection), text(id)].concat();
-        all.push([name.clone(), vec![NULL, 1, NULL], head(0, record.life), vec![NULL]].concat());
-        for ((field, rule, key), cell) in &record.cells {
-            let Some(held) = digested(cell) else { continue };
-            all.push([name.clone(), text(field), head(0, *rule), key.clone(), head(0, record.life), held].concat());
+/// How many live cells there are, and the sum of their digests modulo 2^256. (SYNC-18)
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    count: u64,
+    sum: [u8; 32],
+}
+
+impl Tally {
+    /// That of one record.
+    pub fn of(name: &(String, String), record: &Record) -> Self {
+        let mut tally = Self::default();
+        for cell in live_cells(name, record) {
+            tally.add(&Self { count: 1, sum: Sha256::digest(&cell).into() });
         }
+        tally
+    }
+
+    /// Takes in another.
+    pub fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        add(&mut self.sum, &other.sum);
+    }
+
+    /// Takes out another that was taken in.
+    pub fn subtract(&mut self, other: &Self) {
+        self.count -= other.count;
+        let mut negative = other.sum.map(|byte| !byte);
+        add(&mut negative, &std::array::from_fn(|at| u8::from(at == 31)));
+        add(&mut self.sum, &negative);
+    }
+
+    /// As it travels.
+    pub fn wire(&self) -> [u8; 16] {
+        let mut wire = head(4, 2);
+        wire.extend(head(0, self.count));
+        wire.extend(bytes(&self.sum));
+        first_16(&wire)
+    }
+}
+
+/// The encodings whose digests are summed up: a life for a live record, and each cell of it that holds a value.
+fn live_cells((collection, id): &(String, String), record: &Record) -> Vec<Vec<u8>> {
+    if record.life.is_multiple_of(2) {
+        return Vec::new();
+    }
+    let name = [head(4, 7), text(collection), text(id)].concat();
+    let mut all = vec![[name.clone(), vec![NULL, 1, NULL], head(0, record.life), vec![NULL]].concat()];
+    for ((field, rule, key), cell) in &record.cells {
+        let Some(held) = digested(cell) else { continue };
+        all.push([name.clone(), text(field), head(0, *rule), key.clone(), head(0, record.life), held].concat());
     }
     all
 }

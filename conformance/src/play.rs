@@ -144,6 +144,8 @@ impl World<'_> {
             }
             Action::Partition(who, apart) => self.partition(who, *apart),
             Action::Stall(who, stalled) => self.stall(who, *stalled),
+            Action::Hold(who, holds) => self.hold(who, *holds),
+            Action::Carry(who, up) => self.carry(who, *up),
             Action::Crash(who, point) => self.crash(who.as_deref(), *point),
             Action::Tokens(tokens) => self.tokens(tokens),
             Action::Revoke(revoked) => self.revoke(revoked),

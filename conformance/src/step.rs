@@ -96,6 +96,8 @@ pub enum Action {
     Deliver,
     Partition(String, bool),
     Stall(String, bool),
+    Hold(String, bool),
+    Carry(String, bool),
     Same(String, String),
 }
 
@@ -148,6 +150,15 @@ fn named(first: &str, cursor: &mut Cursor) -> Result<Action, String> {
         "refuse" => name(cursor).map(Action::Refuse),
         "partition" | "heal" => Ok(Action::Partition(name(cursor)?, first == "partition")),
         "stall" | "resume" => Ok(Action::Stall(name(cursor)?, first == "stall")),
+        "hold" | "release" => Ok(Action::Hold(name(cursor)?, first == "hold")),
+        "carry" => {
+            let who = name(cursor)?;
+            let way = name(cursor)?;
+            match way.as_str() {
+                "up" | "down" => Ok(Action::Carry(who, way == "up")),
+                _ => Err(format!("`{way}` is no way; allowed: up, down")),
+            }
+        }
         "link" | "unlink" => {
             let (a, b) = (name(cursor)?, name(cursor)?);
             Ok(if first == "link" { Action::Link(a, b) } else { Action::Unlink(a, b) })

@@ -78,6 +78,8 @@ pub struct World<'a> {
     pub(crate) wants: BTreeSet<String>,
     pub(crate) crashed: BTreeSet<String>,
     pub(crate) apart: BTreeSet<String>,
+    /// Whose frames wait to be carried one by one.
+    pub(crate) held: BTreeSet<String>,
     pub(crate) flight: VecDeque<(String, String, Vec<u8>)>,
     pub(crate) peers: BTreeSet<String>,
     pub(crate) conns: u64,
@@ -109,6 +111,7 @@ impl<'a> World<'a> {
             wants: BTreeSet::new(),
             crashed: BTreeSet::new(),
             apart: BTreeSet::new(),
+            held: BTreeSet::new(),
             flight: VecDeque::new(),
             peers: BTreeSet::new(),
             conns: 0,
@@ -383,6 +386,33 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// A frame under way arrives, where its connection still stands.
+    fn arrive(&mut self, index: usize) -> Result<(), Trouble> {
+        let Some((conn, peer, bytes)) = self.flight.remove(index) else { return Ok(()) };
+        if !self.links.values().any(|link| link.conn == conn && link.open) {
+            return Ok(());
+        }
+        self.call("frame", json!({"peer": peer, "conn": conn, "frame": hex(&bytes)})).map(drop)
+    }
+
+    /// Frames of a client's connections, the present and later ones, wait to be carried one by one, or flow again.
+    pub(crate) fn hold(&mut self, who: &str, holds: bool) -> Result<(), Trouble> {
+        if holds {
+            self.held.insert(who.to_owned());
+        } else {
+            self.held.remove(who);
+        }
+        self.call("advance", json!({})).map(drop)
+    }
+
+    /// The next frame of a held client's connection arrives, if one is under way.
+    pub(crate) fn carry(&mut self, who: &str, up: bool) -> Result<(), Trouble> {
+        let Some(conn) = self.links.get(who).map(|link| link.conn.clone()) else { return Ok(()) };
+        let to = if up { "server" } else { who };
+        let next = self.flight.iter().position(|(on, peer, _)| *on == conn && peer == to);
+        next.map_or(Ok(()), |index| self.arrive(index))
+    }
+
     /// Answers pings, carries frames between the implementation's server and clients, and lets clients connect, until nothing is left to do.
     fn route(&mut self) -> Result<(), Trouble> {
         // What a carried frame causes is carried by the loop that carried it, however long the chain.
@@ -408,12 +438,11 @@ impl<'a> World<'a> {
         if self.role != Role::Both {
             return Ok(false);
         }
-        let held = |conn: &String| self.links.values().any(|link| link.conn == *conn && link.stalled);
-        if let Some(index) = self.flight.iter().position(|(conn, _, _)| !held(conn)) {
-            let (conn, peer, bytes) = self.flight.remove(index).expect("found above");
-            if self.links.values().any(|link| link.conn == conn && link.open) {
-                self.call("frame", json!({"peer": peer, "conn": conn, "frame": hex(&bytes)}))?;
-            }
+        let waits = |conn: &String| {
+            self.links.iter().any(|(who, link)| link.conn == *conn && (link.stalled || self.held.contains(who)))
+        };
+        if let Some(index) = self.flight.iter().position(|(conn, _, _)| !waits(conn)) {
+            self.arrive(index)?;
             return Ok(true);
         }
         let Some(who) = self.wants.pop_first() else { return Ok(false) };

@@ -5,6 +5,7 @@
 mod baseline;
 mod coverage;
 mod doctor;
+mod explore;
 mod init;
 mod mutants;
 mod reference;
@@ -67,6 +68,8 @@ enum Verb {
     Coverage(coverage::Arguments),
     /// Prove the suite: it catches faulty variants of the reference, and lets legal ones pass
     Mutants(mutants::Arguments),
+    /// Explore the reference under faults, seed by seed
+    Explore(explore::Arguments),
 }
 
 /// The arguments make no sense.
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Verb::Explain { name } => by(&|suite| tell::explain(suite, &name)),
         Verb::Coverage(arguments) => by(&|suite| coverage::run(suite, &arguments)),
         Verb::Mutants(arguments) => by(&|suite| mutants::run(suite, &arguments)),
+        Verb::Explore(arguments) => explore::explore(&arguments),
     }
 }
 

@@ -12,6 +12,17 @@ use crate::store::{Store, StoreError};
 type Unsettled<'a> = (Replica, Link, &'a Change);
 
 impl Client {
+    /// The changes that are laid over base, in this order, each with its author; for tools and tests that judge a client.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn overlay(&self, store: &dyn Store) -> Result<Vec<(Replica, Change)>, StoreError> {
+        let own = self.outbox.identity.replica;
+        let based = self.held.settled(store, own)?.seq;
+        let unsettled = self.outbox.unsettled().filter(|change| change.seq > based).map(|change| (own, change.clone()));
+        Ok(unsettled.chain(self.held.changes().map(|(author, change)| (author, change.clone()))).collect())
+    }
+
     /// A record of base with the overlay laid over it. (MODEL-11, PEER-3)
     pub(super) fn overlaid(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
         let mut state = self.base.record(store, record)?;

@@ -133,6 +133,11 @@ impl Client {
         self.subscription.wanted.as_ref()
     }
 
+    /// Whether collections are synced that base does not hold whole yet. (SUB-9)
+    pub fn is_joining(&self) -> bool {
+        self.subscription.joins()
+    }
+
     /// Takes what is held and not wanted out of base; its names. (SUB-12)
     fn leave(
         &self,

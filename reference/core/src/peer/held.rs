@@ -177,6 +177,15 @@ impl Held {
         range.filter_map(|(_, (author, seq))| Some((*author, self.change(*author, *seq)?)))
     }
 
+    /// The held changes in the order of their arrival, skips left out.
+    pub fn changes(&self) -> impl Iterator<Item = (Replica, &Change)> {
+        let held = self.order.values().filter_map(|(author, seq)| Some((*author, self.change(*author, *seq)?)));
+        held.filter_map(|(author, held)| match &held.item {
+            Pushed::Change { change, .. } => Some((author, change)),
+            Pushed::Skip { .. } => None,
+        })
+    }
+
     /// The held changes that touch a record.
     pub fn touching(&self, record: &RecordName) -> impl Iterator<Item = (Replica, Link, &Change)> {
         self.touched.get(record).into_iter().flatten().filter_map(|(author, seq)| {

@@ -16,6 +16,7 @@ mod frames;
 mod horizon;
 mod judge;
 mod log;
+mod look;
 mod names;
 mod presence;
 mod quota;
@@ -39,13 +40,13 @@ use access::Granted;
 use horizon::Compaction;
 pub use relay::RelayPolicy;
 
-use log::{Log, Verdict};
 use stream::{Channel, Hosted};
 use timers::{Timers, ping_interval_ms};
 
 pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
 pub use admin::SpaceInfo;
 pub use horizon::Retention;
+pub use look::{Logged, accepted, gone, histories, logged};
 pub use quota::{Quota, Usage};
 
 /// The protocol version this server speaks.
@@ -584,17 +585,4 @@ impl Server {
         let own = |(key, value): &(u64, u64)| (*key, if *key == limits::CREDIT_KEY { self.config.credit_bytes } else { *value });
         limits::ADVERTISED.iter().map(own).collect()
     }
-}
-
-/// The accepted changes of a space in the order of the log; for tools and tests that judge a store.
-pub fn accepted(store: &dyn Store, space: &str) -> Result<Vec<crate::change::Change>, StoreError> {
-    let Some(number) = log::find_space(store, space)? else { return Ok(Vec::new()) };
-    let entries = Log::new(space, number).entries_after(store, 0, usize::MAX)?;
-    let accepted = entries.iter().filter(|(_, entry)| entry.verdict == Verdict::ACCEPTED);
-    accepted.filter_map(|(_, entry)| log::entry_change(entry).transpose()).collect()
-}
-
-/// How many cells and lives a space keeps only to say that something is gone; for tools and tests that judge a store.
-pub fn gone(store: &dyn Store, space: &str) -> Result<u64, StoreError> {
-    log::find_space(store, space)?.map_or(Ok(0), |number| Log::new(space, number).cells().gone_count(store))
 }

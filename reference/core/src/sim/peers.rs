@@ -1,7 +1,7 @@
 //! Worlds in which clients are linked with each other: with a server that some of them reach, and without one.
 
 use super::world::{Node, World};
-use super::{Faults, Ledger, REST_MS, Report, STEPS, Violation, act, damage};
+use super::{Faults, Ledger, REST_MS, ROUNDS, Report, Setup, Violation, plan};
 use crate::entropy::Entropy;
 
 /// Who reaches a server.
@@ -25,12 +25,10 @@ pub fn run_peers(seed: u64, faults: &Faults, gathering: Gathering) -> Result<Rep
     let clients = 2 + dice.below(4) as usize;
     let served = |dice: &mut Entropy| gathering == Gathering::Mixed && dice.below(2) == 0;
     let reach: Vec<bool> = (0..clients).map(|client| served(&mut dice) || client == 0 && gathering == Gathering::Mixed).collect();
-    let mut world = World::gathered(seed, &reach);
+    let mut world = World::new(seed, Setup::small(reach));
     let mut ledger = Ledger::default();
-    for step in 0..STEPS {
-        act(&mut world, &mut dice, &mut ledger, step);
-        damage(&mut world, &mut dice, faults);
-        wander(&mut world, &mut dice);
+    for step in plan(&mut dice, &Faults { links: 75, ..faults.clone() }, clients, ROUNDS) {
+        ledger.perform(&mut world, &step);
     }
     world.heal();
     let violation = |what: String| Violation { seed, what };
@@ -41,16 +39,7 @@ pub fn run_peers(seed: u64, faults: &Faults, gathering: Gathering) -> Result<Rep
     world.even(EVEN_MS).map_err(|what| violation(format!("linked clients differ: {what}: {}", world.standing())))?;
     if gathering == Gathering::Serverless {
         ledger.check_shown(&world, faults).map_err(violation)?;
-        return Ok(Report {
-            writes: ledger.written,
-            positions: 0,
-            frames: world.frames,
-            rejections: world.rejections,
-            gone: 0,
-            behind_horizon: 0,
-            resets: 0,
-            resumed: world.resumed,
-        });
+        return Ok(Report::of(&world, ledger.own.len() as u64));
     }
     (0..clients).for_each(|client| world.serve_client(client));
     if !world.rest(REST_MS) {
@@ -58,57 +47,18 @@ pub fn run_peers(seed: u64, faults: &Faults, gathering: Gathering) -> Result<Rep
     }
     world.check_equal().map_err(violation)?;
     ledger.check(&world, faults).map_err(violation)?;
-    Ok(Report {
-        writes: ledger.written,
-        positions: world.log().len() as u64,
-        frames: world.frames,
-        rejections: world.rejections,
-        gone: 0,
-        behind_horizon: 0,
-        resets: 0,
-        resumed: world.resumed,
-    })
-}
-
-/// Links come and go, and carry.
-fn wander(world: &mut World, dice: &mut Entropy) {
-    let count = world.clients() as u64;
-    let (a, b) = (dice.below(count) as usize, dice.below(count) as usize);
-    match dice.below(40) {
-        0..3 => world.wire(a, b),
-        3 => {
-            let ids = world.wires.ids();
-            if let Some(id) = ids.get(dice.below(ids.len().max(1) as u64) as usize) {
-                world.cut_wire(*id);
-            }
-        }
-        4..24 => {
-            for id in world.wires.ids() {
-                if dice.below(2) == 0 {
-                    world.deliver_wire(id, dice.below(2) as usize);
-                }
-            }
-        }
-        _ => {}
-    }
+    Ok(Report::of(&world, ledger.own.len() as u64))
 }
 
 impl World {
-    /// Clients of whom only some reach the server.
-    fn gathered(seed: u64, served: &[bool]) -> Self {
-        let mut world = Self::new(seed, 0, 0);
-        served.iter().for_each(|served| world.join(*served));
-        world
-    }
-
     /// From now on the client reaches the server.
-    fn serve_client(&mut self, client: usize) {
+    pub fn serve_client(&mut self, client: usize) {
         self.nodes[client].served = true;
         self.start(client);
     }
 
     /// Links all in a row and lets everything happen until all show the same.
-    fn even(&mut self, limit_ms: u64) -> Result<(), String> {
+    pub fn even(&mut self, limit_ms: u64) -> Result<(), String> {
         let mut left_ms = limit_ms;
         loop {
             for client in 1..self.clients() {
@@ -166,7 +116,7 @@ impl Ledger {
     fn check_shown(&self, world: &World, faults: &Faults) -> Result<(), String> {
         let node = &world.nodes[0];
         let shown = node.client.records(&node.store, Some("own")).map_err(|error| error.to_string())?;
-        for record in self.own.keys() {
+        for record in &self.own {
             if !faults.loses_changes() && !shown.iter().any(|(name, _)| name == record) {
                 return Err(format!("{record:?} was lost"));
             }
