@@ -23,6 +23,8 @@ const LIMIT: u64 = 37;
 const DUPLICATE: u64 = 38;
 const SKIPPED: u64 = 39;
 const NEEDS: u64 = 41;
+/// Verdicts after which a change may have another under its next name. (IDENT-15)
+pub const PUT_OFF: [u64; 3] = [CLOCK, NEEDS, SKIPPED];
 const INT_MAX: i128 = (1 << 53) - 1;
 
 /// One op.
@@ -130,8 +132,8 @@ impl Space {
         // IDENT-15
         match first {
             Some(0 | DUPLICATE) => return DUPLICATE,
-            Some(CLOCK | NEEDS | SKIPPED) | None => {}
-            Some(code) => return code,
+            Some(code) if !PUT_OFF.contains(&code) => return code,
+            Some(_) | None => {}
         }
         // CLOCK-10
         if change.reading.0 > server_ms + CLOCK_ADMIT_MS {

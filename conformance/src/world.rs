@@ -438,9 +438,7 @@ impl<'a> World<'a> {
         if self.role != Role::Both {
             return Ok(false);
         }
-        let waits = |conn: &String| {
-            self.links.iter().any(|(who, link)| link.conn == *conn && (link.stalled || self.held.contains(who)))
-        };
+        let waits = |conn: &String| self.links.iter().any(|(who, link)| link.conn == *conn && (link.stalled || self.held.contains(who)));
         if let Some(index) = self.flight.iter().position(|(conn, _, _)| !waits(conn)) {
             self.arrive(index)?;
             return Ok(true);

@@ -39,6 +39,8 @@ pub struct Log {
     links: BTreeMap<(Replica, u64), Link>,
     /// The verdicts under the names that re-minted changes were first minted under.
     origins: BTreeMap<(Replica, u64, Link), u64>,
+    /// Every literal that was ever seen, by name: a log that was restored may hold it without the values of a purged record.
+    written: BTreeMap<(Replica, u64, Link), Vec<u8>>,
 }
 
 impl Log {
@@ -56,18 +58,24 @@ impl Log {
         if logged.seq != last + 1 {
             return Err(format!("{here} follows seq {last}"));
         }
-        let parsed = logged.literal.as_deref().filter(|literal| !literal.is_empty()).map(parse).transpose()?;
         let claimed = logged.link.ok_or_else(|| format!("{here} has no link"))?;
-        if let Some(literal) = logged.literal.as_deref().filter(|_| parsed.is_some()) {
-            let due = oracle::next_link(&link, &Sha256::digest(literal).into());
-            if due != claimed {
-                return Err(format!("{here} has the link {}, and {} follows from its bytes", hex(&claimed), hex(&due)));
+        let name = (logged.author, logged.seq, claimed);
+        let mut logged = logged;
+        if let Some(literal) = logged.literal.as_mut().filter(|literal| !literal.is_empty()) {
+            let due = oracle::next_link(&link, &Sha256::digest(&*literal).into());
+            match self.written.get(&name) {
+                Some(written) => literal.clone_from(written),
+                None if due == claimed => drop(self.written.insert(name, literal.clone())),
+                None => return Err(format!("{here} has the link {}, and {} follows from its bytes", hex(&claimed), hex(&due))),
             }
         }
+        let parsed = logged.literal.as_deref().filter(|literal| !literal.is_empty()).map(parse).transpose()?;
         self.heads.insert(logged.author, (logged.seq, claimed));
         self.links.insert((logged.author, logged.seq), claimed);
         if let Some((change, origin)) = &parsed {
-            let first = origin.as_ref().and_then(|origin| self.first_verdict(origin));
+            // Its own name may be the origin of another that came before it.
+            let verdicts = [self.origins.get(&name).copied(), origin.as_ref().and_then(|origin| self.first_verdict(origin))];
+            let first = verdicts.into_iter().flatten().find(|code| !oracle::PUT_OFF.contains(code));
             let given = TAKEN_AS_GIVEN.contains(&logged.code) || !judged;
             let due = |ms| self.space.verdict_after(ms, logged.author, change, first);
             if !given && due(to_ms) != logged.code && due(from_ms) != logged.code {
@@ -99,7 +107,7 @@ impl Log {
         };
         let common = self.entries.iter().zip(other).take_while(same).count();
         let kept: Vec<Entry> = self.entries.drain(..common).collect();
-        *self = Self::default();
+        *self = Self { written: std::mem::take(&mut self.written), ..Self::default() };
         for entry in kept {
             let Logged { author, seq, link, code, .. } = entry.logged;
             let link = link.unwrap_or_default();
