@@ -71,11 +71,12 @@ impl Space {
         }
         let key = self.fingerprint_key(collection);
         let mut kept = store.get(&key)?.map_or(Ok(Kept::default()), |bytes| read_kept(&bytes)).map_err(damaged)?;
-        for (further, digest) in &change.forgotten {
-            if *further { kept.further.remove(digest) } else { kept.core.remove(digest) }
-        }
         for (further, digest) in &change.learnt {
             if *further { kept.further.add(digest) } else { kept.core.add(digest) }
+        }
+        // What is forgotten may have been learnt in the same breath.
+        for (further, digest) in &change.forgotten {
+            if *further { kept.further.remove(digest) } else { kept.core.remove(digest) }
         }
         store.put(&key, &kept_bytes(&kept))
     }
