@@ -99,6 +99,9 @@ impl Numbers {
                 return Ok(Item::Array(items));
             }
             Some(code::STATES) => {
+                // Outcomes are verdicts.
+                let outcomes = items.iter().skip(4).map(Item::items).filter(|item| item.first() == Some(&Item::Int(-3)));
+                self.settled = outcomes.filter_map(|item| item.get(1)?.as_u64()).fold(self.settled, u64::max);
                 let rest = items.iter().skip(4).map(|item| self.item(item, message)).collect::<Result<Vec<_>, _>>()?;
                 return Ok(Item::Array([items.get(..4).unwrap_or_default(), &rest].concat()));
             }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::judge::{Judged, Suite};
-use crate::mutants::List;
+use crate::mutants::{List, Mutant};
 use crate::spec::{self, Rule};
 
 const FILE: &str = "conformance/unobservable.toml";
@@ -62,17 +62,30 @@ pub fn kills(results: &Value) -> BTreeMap<String, Vec<String>> {
 }
 
 /// What is known of one rule.
-struct Row<'a> {
-    rule: &'a Rule,
-    checks: Vec<String>,
-    tests: usize,
-    mutants: Vec<&'a str>,
-    why_not: Option<&'a str>,
+pub struct Row<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The scenarios and vectors that name it.
+    pub checks: Vec<String>,
+    /// How many tests of the reference name it.
+    pub tests: usize,
+    /// The mutants that break it.
+    pub mutants: Vec<&'a Mutant>,
+    /// Why no assertion of the suite can see it broken, where none can.
+    pub why_not: Option<&'a str>,
+}
+
+impl Row<'_> {
+    /// The chapter it stands in, by its file's name.
+    pub fn chapter(&self) -> String {
+        self.rule.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
 }
 
 /// The coverage of every rule.
 pub struct Coverage<'a> {
-    rows: Vec<Row<'a>>,
+    /// The rules, in the order of the spec.
+    pub rows: Vec<Row<'a>>,
     dangling: Vec<String>,
 }
 
@@ -89,7 +102,7 @@ impl<'a> Coverage<'a> {
             rule,
             checks: crate::report::naming(suite, &rule.id),
             tests: tests.iter().filter(|id| **id == rule.id).count(),
-            mutants: list.mutants.iter().filter(|mutant| mutant.breaks.contains(&rule.id)).map(|mutant| mutant.name.as_str()).collect(),
+            mutants: list.mutants.iter().filter(|mutant| mutant.breaks.contains(&rule.id)).collect(),
             why_not: unobservable.why(&rule.id),
         };
         Self { rows: suite.rules.iter().map(row).collect(), dangling }
@@ -117,39 +130,47 @@ impl<'a> Coverage<'a> {
         faults
     }
 
-    /// The page: every rule, by chapter.
+    /// Every rule, by chapter, for a terminal.
     pub fn page(&self) -> String {
         let mut out = String::new();
         let mut chapter = None;
-        for Row { rule, checks, tests, mutants, why_not } in &self.rows {
-            if chapter.replace(&rule.file) != Some(&rule.file) {
-                let _ = writeln!(out, "\n{}", rule.file.file_stem().unwrap_or_default().to_string_lossy());
+        for row in &self.rows {
+            let Row { rule, checks, tests, .. } = row;
+            if chapter.replace(row.chapter()) != Some(row.chapter()) {
+                let _ = writeln!(out, "\n{}", row.chapter());
             }
-            let mutants = match why_not {
-                Some(why) => format!("not observable: {why}"),
-                None if mutants.is_empty() => "—".to_owned(),
-                None => mutants.join(" "),
-            };
             let place = format!("{} {}", rule.keyword, rule.profile);
-            let _ = writeln!(out, "  {:<11} L{} {place:<22} {:>3} checks {tests:>3} tests  {mutants}", rule.id, rule.level, checks.len());
-            if !checks.is_empty() {
-                let more = checks.len().saturating_sub(NAMED_MAX);
+            let _ = writeln!(out, "  {:<11} L{} {place:<22} {:>3} checks {tests:>3} tests", rule.id, rule.level, checks.len());
+            if let Some(why) = row.why_not {
+                let _ = writeln!(out, "      not observable: {why}");
+            }
+            let mutants: Vec<&str> = row.mutants.iter().map(|mutant| mutant.name.as_str()).collect();
+            for (what, names, at_most) in
+                [("mutants", mutants, usize::MAX), ("checks", checks.iter().map(String::as_str).collect(), NAMED_MAX)]
+            {
+                let more = names.len().saturating_sub(at_most);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                let _ = writeln!(out, "      {}{more}", checks[..checks.len().min(NAMED_MAX)].join(" · "));
+                if !names.is_empty() {
+                    let _ = writeln!(out, "      {what:<8} {}{more}", names[..names.len().min(at_most)].join(" · "));
+                }
             }
         }
+        let _ = writeln!(out, "\n{}", self.summary());
+        out
+    }
+
+    /// How many rules there are, and how many are shown by what.
+    pub fn summary(&self) -> String {
         let count = |keep: &dyn Fn(&Row) -> bool| self.rows.iter().filter(|row| keep(row)).count();
         let must = |row: &Row| row.rule.keyword.starts_with("MUST");
-        let _ = writeln!(
-            out,
-            "\n{} rules, {} of them MUST: {} with mutants, {} not observable; {} that no check names",
+        format!(
+            "{} rules, {} of them MUST: {} with mutants, {} not observable; {} that no check names",
             self.rows.len(),
             count(&must),
             count(&|row| must(row) && !row.mutants.is_empty()),
             count(&|row| must(row) && row.why_not.is_some()),
             count(&|row| row.checks.is_empty()),
-        );
-        out
+        )
     }
 }
 

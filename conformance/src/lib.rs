@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod edn;
 pub mod explore;
 pub mod fold;
+mod freedom;
 pub mod gate;
 pub mod greeting;
 pub mod judge;

@@ -193,7 +193,7 @@ impl World<'_> {
             }
             Action::Waits(who, ms) => {
                 let ms = value(ms, &self.names)?.as_u64().ok_or("a time is needed".to_owned())?;
-                let came = self.pass_until(ms, |world| world.wants.contains(who))?;
+                let came = self.pass_until(ms, |world| world.wants(who))?;
                 if came { Err(Trouble::fault(format!("no attempt to connect in {ms} ms"), "one")) } else { Ok(()) }
             }
             Action::Refuse(who) => self.refuse(who),

@@ -1,5 +1,6 @@
 //! What a run says: the report and what is rendered from it, the exit code, and what the suite holds.
 
+pub mod coverage;
 pub mod diff;
 pub mod make;
 pub mod markdown;

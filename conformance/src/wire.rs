@@ -6,6 +6,7 @@ use tungstenite::Message;
 use crate::cbor::Item;
 use crate::checks::{code, code_of};
 use crate::edn::{Expr, print, print_expr};
+use crate::freedom;
 use crate::pattern::{Difference, matches, value};
 use crate::scenario::Role;
 use crate::step::{Options, Payload};
@@ -61,8 +62,30 @@ impl World<'_> {
         Ok(value(first, &self.names)?.as_u64().ok_or(format!("{} is no channel", print_expr(first)))?)
     }
 
+    /// As [`World::channel_of`]; a name that is not bound takes the channel on which something waits besides 0.
+    fn channel_of_next(&mut self, who: &str, items: &[Expr]) -> Result<u64, Trouble> {
+        let Some(Expr::Name(name)) = items.first().filter(|first| matches!(first, Expr::Name(name) if !self.names.contains_key(name)))
+        else {
+            return self.channel_of(items);
+        };
+        let expected = items.get(1).map(print_expr).unwrap_or_default();
+        let channel = self.any_channel(who, &expected)?;
+        self.names.insert(name.clone(), Item::Int(i128::from(channel)));
+        Ok(channel)
+    }
+
+    /// The channel, besides 0, on which something waits; time passes until something does.
+    fn any_channel(&mut self, who: &str, expected: &str) -> Result<u64, Trouble> {
+        let waiting = |world: &World| {
+            let mut queues = world.links.get(who).into_iter().flat_map(|link| &link.queues);
+            queues.find(|(channel, queue)| **channel > 0 && !queue.is_empty()).map(|(channel, _)| *channel)
+        };
+        self.pass_until(PATIENCE_MS, |world| waiting(world).is_some() || world.links.get(who).is_none_or(|link| link.closed))?;
+        waiting(self).ok_or(Trouble::fault(expected, "nothing on any channel"))
+    }
+
     pub(crate) fn expect(&mut self, who: &str, items: &[Expr]) -> Result<(), Trouble> {
-        let channel = self.channel_of(items)?;
+        let channel = self.channel_of_next(who, items)?;
         let mut patterns = Vec::new();
         for pattern in &items[1..] {
             match pattern {
@@ -79,12 +102,22 @@ impl World<'_> {
     }
 
     fn expect_one(&mut self, who: &str, channel: u64, pattern: &Expr) -> Result<(), Trouble> {
-        let expected = self.shown(pattern);
+        let (expected, mut parts) = (self.shown(pattern), Vec::new());
         loop {
             let message = self.next(who, channel, &expected)?;
             let Err(why) = self.matches_message(pattern, &message) else { return Ok(()) };
-            if !self.skippable(pattern, &message) {
-                return Err(Trouble::differs(expected, &message, why));
+            if self.skippable(pattern, &message) {
+                continue;
+            }
+            let last = freedom::part(&message).filter(|_| freedom::wants_last_part(pattern));
+            parts.push(message);
+            match last {
+                Some(false) => continue,
+                Some(true) if parts.len() > 1 => {
+                    let joined = freedom::joined(&parts).expect("what ends a catch-up has the form of a part");
+                    return self.matches_message(pattern, &joined).map_err(|why| Trouble::differs(expected, &joined, why));
+                }
+                _ => return Err(Trouble::differs(expected, parts.last().expect("one was added above"), why)),
             }
         }
     }
@@ -98,16 +131,18 @@ impl World<'_> {
         }
     }
 
-    /// Whether a message matches, extensions aside that anyone may add and nobody needs to know.
+    /// Whether a message matches, aside from what the spec leaves free in it.
     fn matches_message(&mut self, pattern: &Expr, message: &Item) -> Result<(), Difference> {
         let found = matches(pattern, message, &mut self.names);
-        if found.is_err()
-            && let Some(bare) = without_extensions(message)
-            && matches(pattern, &bare, &mut self.names).is_ok()
-        {
-            return Ok(());
+        let choices = match pattern {
+            Expr::Call(name, choices) if name == "any" => choices,
+            one => std::slice::from_ref(one),
+        };
+        let like = |choice| matches(choice, &freedom::alike(choice, message, &self.names), &mut self.names.clone()).is_ok();
+        match choices.iter().find(|choice| found.is_err() && like(choice)) {
+            Some(choice) => matches(choice, &freedom::alike(choice, message, &self.names), &mut self.names),
+            None => found,
         }
-        found
     }
 
     /// Whether what the spec leaves free explains a message that does not match.
@@ -118,7 +153,7 @@ impl World<'_> {
         };
         let wanted = field(0);
         match code_of(message) {
-            Some(code @ (code::PING | code::MARK)) => wanted != Some(code),
+            Some(code @ (code::PING | code::MARK | code::CREDIT)) => wanted != Some(code),
             Some(code::ACK) => {
                 let seq = message.items().get(1).and_then(Item::as_u64);
                 wanted == Some(code::ACK) && matches!((seq, field(1)), (Some(got), Some(wanted)) if got < wanted)
@@ -190,7 +225,7 @@ impl World<'_> {
             let message = self.next(who, channel, &expected)?;
             if !matches!(
                 code_of(&message),
-                Some(code::ACK | code::REJECT | code::CHANGE | code::VOID | code::STATES | code::MARK | code::PRESENCE)
+                Some(code::ACK | code::REJECT | code::CHANGE | code::VOID | code::STATES | code::MARK | code::PRESENCE | code::CREDIT)
             ) {
                 return Err(Trouble::fault(expected, print(&message)));
             }
@@ -298,7 +333,7 @@ impl World<'_> {
 
     /// Waits for the client to connect.
     pub(crate) fn wanted(&mut self, who: &str, within_ms: u64) -> Result<(), Trouble> {
-        if self.pass_until(within_ms, |world| world.wants.contains(who))? {
+        if self.pass_until(within_ms, |world| world.wants(who))? {
             self.wants.remove(who);
             return Ok(());
         }
@@ -320,11 +355,7 @@ impl World<'_> {
         let (int, now) = (Item::Int, Item::Int(i128::from(self.now())));
         let none = || Item::Map(Vec::new());
         self.send(who, 0, vec![Item::Array(vec![int(1), int(1), self.profiles(options)?, none(), now.clone()])])?;
-        let opens = |world: &World| {
-            world.links[who].queues.iter().find(|(channel, queue)| **channel > 0 && !queue.is_empty()).map(|(channel, _)| *channel)
-        };
-        self.pass_until(PATIENCE_MS, |world| opens(world).is_some() || world.links[who].closed)?;
-        let channel = opens(self).ok_or(Trouble::fault("open", "nothing on any channel"))?;
+        let channel = self.any_channel(who, "open")?;
         self.links.get_mut(who).expect("it connected").channel = channel;
         let open = self.next_of(who, channel, code::OPEN, "open")?;
         for (name, item) in [("replica", 2), ("settled", 3), ("cursor", 4)] {
@@ -376,12 +407,4 @@ impl World<'_> {
 
 fn is_push(parts: &[Expr]) -> bool {
     parts.first() == Some(&Expr::Item(Item::Int(5))) && parts.len() > 2 && !matches!(parts[1], Expr::Elision)
-}
-
-/// A message without its map of extensions, where it has one that nobody needs to know.
-fn without_extensions(message: &Item) -> Option<Item> {
-    let [rest @ .., Item::Map(pairs)] = message.items() else { return None };
-    let known = matches!(code_of(message), Some(code::CHANGE));
-    let ignorable = pairs.iter().all(|(key, _)| key.as_u64().is_some());
-    (!known && ignorable).then(|| Item::Array(rest.to_vec()))
 }

@@ -19,6 +19,9 @@ use crate::trace::{Event, Frame, What};
 use crate::trouble::Trouble;
 use crate::universal::order::Watch;
 
+/// For how long a client's attempt to connect stands. (SESS-27)
+const CONNECT_TIMEOUT_MS: u64 = 30_000;
+
 /// Where the deterministic time begins.
 pub const START_MS: u64 = 1_700_000_000_000;
 const SPINS_MAX: u32 = 2000;
@@ -75,7 +78,7 @@ pub struct World<'a> {
     pub(crate) links: BTreeMap<String, Link>,
     pub(crate) events: BTreeMap<String, VecDeque<Map<String, Value>>>,
     pub(crate) nevers: Vec<(String, Never)>,
-    pub(crate) wants: BTreeSet<String>,
+    pub(crate) wants: BTreeMap<String, u64>,
     pub(crate) crashed: BTreeSet<String>,
     pub(crate) apart: BTreeSet<String>,
     /// Whose frames wait to be carried one by one.
@@ -108,7 +111,7 @@ impl<'a> World<'a> {
             links: BTreeMap::new(),
             events: BTreeMap::new(),
             nevers: Vec::new(),
-            wants: BTreeSet::new(),
+            wants: BTreeMap::new(),
             crashed: BTreeSet::new(),
             apart: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -129,6 +132,11 @@ impl<'a> World<'a> {
             Sut::Adapter(adapter) => adapter.now,
             Sut::Sockets(_) => unix_ms(),
         }
+    }
+
+    /// Whether a client waits for a connection that it has not given up.
+    pub(crate) fn wants(&self, who: &str) -> bool {
+        self.wants.get(who).is_some_and(|since| self.now() < since + CONNECT_TIMEOUT_MS)
     }
 
     /// Keeps what happened.
@@ -177,7 +185,8 @@ impl<'a> World<'a> {
             Output::Close { peer, conn } => self.close(&peer, &conn),
             Output::Connect { peer } => {
                 self.tell(&peer, "wants to connect");
-                self.wants.insert(peer);
+                let now = self.now();
+                self.wants.insert(peer, now);
                 Ok(())
             }
             Output::Event { peer, event } => self.event(peer, event),
@@ -246,7 +255,9 @@ impl<'a> World<'a> {
         let queue = link.queues.entry(channel).or_default();
         match message.items() {
             // A push of several changes is as good as several pushes.
-            [Item::Int(5), changes @ ..] if !server && changes.iter().all(|change| matches!(change, Item::Array(_))) => {
+            [Item::Int(5), changes @ .., Item::Map(_)] | [Item::Int(5), changes @ ..]
+                if !server && changes.iter().all(|change| matches!(change, Item::Array(_))) =>
+            {
                 queue.extend(changes.iter().map(|change| Item::Array(vec![Item::Int(5), change.clone()])));
             }
             _ => queue.push_back(message),
@@ -443,7 +454,7 @@ impl<'a> World<'a> {
             self.arrive(index)?;
             return Ok(true);
         }
-        let Some(who) = self.wants.pop_first() else { return Ok(false) };
+        let Some((who, _)) = self.wants.pop_first() else { return Ok(false) };
         if self.apart.contains(&who) || self.crashed.contains("server") {
             self.conns += 1;
             let conn = format!("{who}{}", self.conns);

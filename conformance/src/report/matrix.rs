@@ -8,10 +8,8 @@ use askama::Template;
 use super::Counts;
 use super::markdown::inline;
 use super::model::{Outcome, Report};
-use super::pages::policy;
+use super::pages::{STYLE, policy};
 use super::view::{areas, headline, who};
-
-const STYLE: &str = include_str!("report.css");
 
 /// The reports as a table.
 pub struct Matrix<'a> {

@@ -11,8 +11,8 @@ use super::sequence::{Diagram, Row, diagram};
 use super::view::{Standing, areas, headline, prose, standings, who};
 use crate::judge::Verdict;
 
-const STYLE: &str = include_str!("report.css");
-const SCRIPT: &str = include_str!("report.js");
+pub(super) const STYLE: &str = include_str!("report.css");
+pub(super) const SCRIPT: &str = include_str!("report.js");
 /// Drawn pixels between two lanes, beside them, and between two rows.
 const LANE: usize = 180;
 const SIDE: usize = 52;
@@ -146,7 +146,7 @@ fn failed<'a>(report: &'a Report, check: &'a Check) -> FailureView<'a> {
         Detail { failure, expected: pieces(&failure.expected, path), found: pieces(&failure.found, path), drawing }
     });
     let rule = check.failure.as_ref().and_then(|failure| report.rule(&failure.rule));
-    FailureView { check, anchor: anchor(&check.id), rule: rule.map(|rule| (rule, prose(rule))), detail }
+    FailureView { check, anchor: anchor(&check.id), rule: rule.map(|rule| (rule, prose(&rule.sentence))), detail }
 }
 
 fn chapters(report: &Report) -> Vec<ChapterView<'_>> {
@@ -156,7 +156,7 @@ fn chapters(report: &Report) -> Vec<ChapterView<'_>> {
         let mut rules = Vec::new();
         for rule in &chapter.rules {
             let (standing, checks) = standings.get(rule.id.as_str()).cloned().unwrap_or((Standing::Unseen, Vec::new()));
-            rules.push(RuleView { rule, prose: prose(rule), standing, checks });
+            rules.push(RuleView { rule, prose: prose(&rule.sentence), standing, checks });
         }
         let count = |standing: Standing| (standing, rules.iter().filter(|rule| rule.standing == standing).count());
         let tally: Vec<(Standing, usize)> = Standing::ALL.into_iter().map(count).filter(|(_, count)| *count > 0).collect();

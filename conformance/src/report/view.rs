@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Counts;
-use super::model::{Check, Outcome, Report, Rule};
+use super::model::{Check, Outcome, Report};
 use crate::judge::Verdict;
 
 /// Area to how its checks came out.
@@ -99,10 +99,10 @@ pub fn who(report: &Report) -> String {
     [report.implementation.name.as_str(), &report.implementation.version].join(" ").trim().to_owned()
 }
 
-/// A rule's sentence in pieces: prose, and at every second place code. Links are their texts.
-pub fn prose(rule: &Rule) -> Vec<String> {
+/// The sentence of a rule in pieces: prose, and at every second place code. Links are their texts.
+pub fn prose(sentence: &str) -> Vec<String> {
     let mut out = String::new();
-    let mut rest = rule.sentence.as_str();
+    let mut rest = sentence;
     while let Some((before, link)) = rest.split_once('[') {
         out.push_str(before);
         match link.split_once("](").and_then(|(text, after)| Some((text, after.split_once(')')?.1))) {
@@ -153,8 +153,7 @@ mod tests {
 
     #[test]
     fn a_sentence_shows_code_and_the_texts_of_links() {
-        let sentence = "A `push [1]` as in [section 3](03-encoding.md#one) MUST be [so].".to_owned();
-        let rule = Rule { id: String::new(), profile: String::new(), level: 0, keyword: String::new(), sentence };
-        assert_eq!(prose(&rule), ["A ", "push [1]", " as in section 3 MUST be [so]."]);
+        let sentence = "A `push [1]` as in [section 3](03-encoding.md#one) MUST be [so].";
+        assert_eq!(prose(sentence), ["A ", "push [1]", " as in section 3 MUST be [so]."]);
     }
 }

@@ -264,6 +264,8 @@ impl Space {
             let better = known.content.as_ref().is_none_or(|(_, _, whole)| !whole);
             if better && entry.content.is_some() {
                 known.content = entry.content;
+                // What was computed of it was of fewer columns.
+                (self.state, self.done) = (State::default(), 0);
             }
             return Ok(());
         }

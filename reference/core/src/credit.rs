@@ -77,7 +77,7 @@ impl Allowance {
     pub fn due(&mut self) -> Option<u64> {
         let left = self.granted.saturating_sub(self.taken);
         let next = self.taken.saturating_add(self.window);
-        let least = if fault::is("mirror-credit-in-small-steps") { self.window - 1 } else { self.window / 2 };
+        let least = if fault::is("mirror-credit-by-the-third") { self.window / 3 * 2 } else { self.window / 2 };
         if left > least || next <= self.granted || fault::is("flow-grants-nothing-more") {
             return None;
         }

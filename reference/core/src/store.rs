@@ -70,8 +70,8 @@ impl MemoryStore {
         store.rollback();
         if fault::is("ident-torn-transaction") {
             let written: BTreeSet<&Vec<u8>> = self.undo.iter().map(|(key, _)| key).collect();
-            let half = written.into_iter().step_by(2);
-            store.present.extend(half.filter_map(|key| Some((key.clone(), self.present.get(key)?.clone()))));
+            let half = written.len() / 2;
+            store.present.extend(written.into_iter().skip(half).filter_map(|key| Some((key.clone(), self.present.get(key)?.clone()))));
         }
         store
     }

@@ -1,5 +1,7 @@
 //! `coverage`: every rule and what shows it; as a gate, whether that is enough.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -17,6 +19,9 @@ pub struct Arguments {
     /// Run the suite and the mutants, and fail where a MUST is not shown by an assertion that caught a mutant
     #[arg(long)]
     check: bool,
+    /// Write the page to this file, each rule with its sentence
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Prints the page, and what is missing.
@@ -27,6 +32,9 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
     };
     let coverage = Coverage::of(suite, &list, &unobservable);
     print!("{}", coverage.page());
+    if let Some(Err(error)) = arguments.html.as_ref().map(|path| write(&coverage, path)) {
+        return fail(&error);
+    }
     if !arguments.check {
         return ExitCode::SUCCESS;
     }
@@ -38,6 +46,11 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
             ExitCode::from(u8::from(!faults.is_empty()))
         }
     }
+}
+
+fn write(coverage: &Coverage, path: &Path) -> Result<(), String> {
+    let page = coverage.html().map_err(|error| error.to_string())?;
+    fs::write(path, page).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn faults(suite: &Suite, list: &List, coverage: &Coverage) -> Result<Vec<String>, String> {

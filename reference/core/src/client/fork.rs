@@ -53,7 +53,8 @@ impl Client {
                 continue;
             }
             let own = self.outbox.pending(outcome.seq).map(|pending| pending.link);
-            if outcome.seq != settled + 1 || own != Some(outcome.link) && !fault::is("ident-opened-not-compared") {
+            let compared = !fault::is("ident-opened-not-compared") && !fault::is("ident-outcomes-not-compared");
+            if outcome.seq != settled + 1 || own != Some(outcome.link) && compared {
                 self.session().fork();
                 return Ok(());
             }

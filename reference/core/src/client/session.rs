@@ -244,13 +244,8 @@ impl Client {
     /// Pushes what the window allows. (SESS-18, SESS-19, LIMIT-6, ACCESS-12)
     pub(super) fn push(&mut self, now: Now) {
         // IDENT-28
-        let window_changes = if fault::is("mirror-window-of-four") {
-            4
-        } else if self.outbox.is_careful() {
-            1
-        } else {
-            self.limit(6, limits::PUSH_WINDOW_CHANGES)
-        };
+        let window_changes = if self.outbox.is_careful() { 1 } else { self.limit(6, limits::PUSH_WINDOW_CHANGES) };
+        let window_changes = if fault::is("mirror-window-of-four") { window_changes.min(4) } else { window_changes };
         let window_bytes = self.limit(7, limits::PUSH_WINDOW_BYTES);
         let frame_bytes = PUSH_FRAME_BYTES.min(self.limit(0, limits::FRAME_BYTES_MAX) / 2);
         let may_write = self.access.may_write();

@@ -267,7 +267,7 @@ impl Server {
     pub fn committed(&mut self) {
         for number in std::mem::take(&mut self.batch_spaces) {
             let Some(space) = self.spaces.get_mut(&number) else { continue };
-            space.commit(if fault::is("mirror-tail-of-one") { 1 } else { self.config.tail_changes_max });
+            space.commit(if fault::is("mirror-tail-of-five") { 5 } else { self.config.tail_changes_max });
             self.ready.extend(space.readers.values().map(|(conn, _)| *conn));
         }
         self.batch_conns.clear();
