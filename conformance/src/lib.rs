@@ -24,6 +24,7 @@ pub mod pattern;
 mod peers;
 pub mod play;
 pub mod process;
+pub mod promote;
 pub mod record;
 pub mod report;
 pub mod revision;

@@ -1,4 +1,4 @@
-//! Traces repeat byte by byte, and a recording passes everything on.
+//! Traces repeat byte by byte, a recording passes everything on, and a scenario made of a trace tells it again.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,6 +12,7 @@ use syncline_conformance::checks::Rulebook;
 use syncline_conformance::config::Config;
 use syncline_conformance::corpus::Corpus;
 use syncline_conformance::judge::{Selection, Suite, run};
+use syncline_conformance::promote::promote;
 use syncline_conformance::record::{Tape, record};
 use syncline_conformance::trace::What;
 use syncline_conformance::trace_file::Trace;
@@ -29,14 +30,50 @@ fn traces(suite: &Suite, config: &Config, rulebook: &Rulebook, seed: u64, filter
     named.filter(|(_, path)| path.exists()).map(|(check, path)| (check, read(&path))).collect()
 }
 
-#[test]
-fn two_runs_with_one_seed_give_equal_traces() {
+/// The suite, and the reference by its adapter.
+fn reference() -> (Suite, Config, Rulebook) {
     let suite = Suite::load(Corpus::own()).expect("the suite");
     let rulebook = Rulebook::load(&suite.corpus).expect("the spec");
     let mut config = Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("reference.toml")).expect("a config");
     let adapter = config.adapter.as_mut().expect("the reference has one");
     adapter.cmd = vec![env!("CARGO_BIN_EXE_syncline-adapter").to_owned()];
     config.server = None;
+    (suite, config, rulebook)
+}
+
+/// The reference plays each promoted session; its trace, promoted again, is the same scenario.
+#[test]
+fn a_promoted_session_is_promoted_to_itself() {
+    let (suite, config, rulebook) = reference();
+    let traces = traces(&suite, &config, &rulebook, 7, "recorded/");
+    assert!(traces.len() >= 5, "{:?}", traces.keys());
+    for (check, text) in &traces {
+        let id = check.split('@').next().unwrap_or_default();
+        let written = suite.corpus.read(&format!("conformance/scenarios/{id}.scn")).expect("the scenario");
+        let title = written.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a title");
+        let trace = Trace::read(text).expect("a trace");
+        assert_eq!(promote(&rulebook, &trace, title).as_deref(), Ok(written.as_str()), "{check}");
+    }
+}
+
+#[test]
+fn what_no_scenario_can_say_is_not_promoted() {
+    let (suite, config, rulebook) = reference();
+    let traces = traces(&suite, &config, &rulebook, 7, "recorded/two-devices-write-one-record");
+    let trace = Trace::read(traces.values().next().expect("one trace")).expect("a trace");
+    let mut slow = trace.clone();
+    slow.events.last_mut().expect("it ends").at += 40_000;
+    assert!(promote(&rulebook, &slow, "x").is_err_and(|why| why.contains("at most 30000")));
+    let mut crashed = trace.clone();
+    crashed.events[0].what = What::Crash { who: "server".to_owned() };
+    assert!(promote(&rulebook, &crashed, "x").is_err_and(|why| why.starts_with("event 1: ")));
+    let empty = Trace { events: Vec::new(), ..trace };
+    assert!(promote(&rulebook, &empty, "x").is_err());
+}
+
+#[test]
+fn two_runs_with_one_seed_give_equal_traces() {
+    let (suite, config, rulebook) = reference();
     for filter in ["catch-up/", "identity/", "merge/", "peer/", "repair/"] {
         let (one, two) = (traces(&suite, &config, &rulebook, 7, filter), traces(&suite, &config, &rulebook, 7, filter));
         assert!(!one.is_empty(), "no trace of {filter}");

@@ -57,6 +57,8 @@ enum Verb {
     Check(traces::Check),
     /// Stand between clients and a server, and write a trace
     Record(traces::Record),
+    /// Turn a trace into a scenario for servers
+    Promote(traces::Promote),
     /// List every scenario and vector
     List,
     /// Explain a rule or a scenario
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Verb::Freeze { name } => by(&|suite| tell::freeze(suite, &name)),
         Verb::Check(arguments) => by(&|suite| traces::check(suite, &arguments)),
         Verb::Record(arguments) => traces::record(&arguments),
+        Verb::Promote(arguments) => by(&|suite| traces::promote(suite, &arguments)),
         Verb::List => by(&tell::list),
         Verb::Explain { name } => by(&|suite| tell::explain(suite, &name)),
         Verb::Coverage(arguments) => by(&|suite| coverage::run(suite, &arguments)),

@@ -1,4 +1,4 @@
-//! `check` and `record`: traces outside of a run.
+//! `check`, `record` and `promote`: traces outside of a run.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,12 +9,13 @@ use std::process::ExitCode;
 use clap::Args;
 use syncline_conformance::checks::Rulebook;
 use syncline_conformance::judge::Suite;
+use syncline_conformance::promote::promote as scenario_of;
 use syncline_conformance::record::{Tape, authority, record as pass_on};
 use syncline_conformance::report::{Counts, last_line};
 use syncline_conformance::trace_file::Trace;
 use syncline_conformance::universal;
 
-use crate::{HARNESS, NOT_STARTED, USAGE, fail};
+use crate::{HARNESS, NOT_STARTED, USAGE, fail, say};
 
 /// Which traces to judge.
 #[derive(Args)]
@@ -39,6 +40,20 @@ pub struct Record {
     /// Show each frame
     #[arg(long)]
     print: bool,
+}
+
+/// Which trace, and where to.
+#[derive(Args)]
+pub struct Promote {
+    /// The trace file, of `record` or of a run
+    #[arg(value_name = "TRACE")]
+    trace: PathBuf,
+    /// The first line of the scenario: what it shows
+    #[arg(long)]
+    title: String,
+    /// Write the scenario to this file, which is not there yet [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 /// Judges traces, prints each rule that was broken, and gives the exit code.
@@ -69,6 +84,28 @@ pub fn check(suite: &Suite, arguments: &Check) -> ExitCode {
     }
     println!("{}", last_line(counts));
     ExitCode::from(u8::from(counts.failed > 0))
+}
+
+/// Makes a scenario of a trace, and gives the exit code.
+pub fn promote(suite: &Suite, arguments: &Promote) -> ExitCode {
+    let rulebook = match Rulebook::load(&suite.corpus) {
+        Ok(rulebook) => rulebook,
+        Err(error) => return fail(HARNESS, &error),
+    };
+    let read = std::fs::read_to_string(&arguments.trace).map_err(|error| error.to_string());
+    let made = read.and_then(|text| Trace::read(&text)).and_then(|trace| scenario_of(&rulebook, &trace, &arguments.title));
+    let text = match made {
+        Ok(text) => text,
+        Err(why) => return fail(USAGE, &format!("{}: {why}", arguments.trace.display())),
+    };
+    let Some(path) = &arguments.out else {
+        say(&text);
+        return ExitCode::SUCCESS;
+    };
+    match File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(USAGE, &format!("{}: {error}", path.display())),
+    }
 }
 
 /// Records until it is stopped.
