@@ -9,37 +9,34 @@
 //! when the file is opened, or at the latest when the damaged value is read, and is an error: it is never served.
 
 mod open;
+mod pending;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use syncline::store::{Store, StoreError, Transact};
+use syncline::store::{Entry, Store, StoreError, Transact};
 
 pub use open::{FORMAT, Kind, OpenError};
+use pending::{Pending, Write};
 
 /// Bytes of the checksum before each value.
 const CHECKSUM_BYTES: usize = 4;
+/// Bytes of writes that wait in memory; beyond, SQLite takes them into the open transaction.
+const PENDING_BYTES_MAX: usize = 4 << 20;
 
 /// A store in one SQLite file, held exclusively until it is dropped.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
+    pending: Pending,
     staged: Staged,
-    mark: Mark,
+    /// Whether a savepoint stands at the mark. If not, all that was written since is pending.
+    saved: bool,
 }
 
-/// How the mark of the open transaction stands with SQLite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    None,
-    /// Nothing was written since: SQLite does not know of it yet.
-    Fresh,
-    /// A savepoint stands at it.
-    Saved,
-}
-
-/// What became of the writes since the last commit.
+/// What became of the writes that SQLite was given since the last commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Staged {
     Nothing,
@@ -56,7 +53,7 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, kind: Kind) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let connection = open::open(&path, kind)?;
-        Ok(Self { connection, path, staged: Staged::Nothing, mark: Mark::None })
+        Ok(Self { connection, path, pending: Pending::default(), staged: Staged::Nothing, saved: false })
     }
 
     /// Where the file is.
@@ -74,35 +71,68 @@ impl SqliteStore {
     }
 
     /// Runs a statement that writes, in the open transaction or a new one.
-    fn write(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
-        self.begin()?;
-        self.save_mark()?;
+    fn execute(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
         let written = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
-        written.map(|_| ()).map_err(|error| {
-            self.staged = Staged::Failed;
-            self.error(&error)
-        })
+        written.map(|_| ()).map_err(|error| self.fail(&error))
+    }
+
+    /// Notes a write, and gives SQLite what waits where it is much.
+    fn write(&mut self, key: &[u8], write: Write) -> Result<(), StoreError> {
+        self.refuse_after_failure()?;
+        self.pending.write(key, write);
+        if self.pending.bytes() > PENDING_BYTES_MAX { self.flush() } else { Ok(()) }
+    }
+
+    /// Gives SQLite what waits, with a savepoint at the mark.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.begin()?;
+        if self.pending.is_marked() && !self.saved {
+            let after = self.pending.back_to_mark();
+            self.give_pending()?;
+            self.run("SAVEPOINT mark").map_err(|error| self.fail(&error))?;
+            self.saved = true;
+            return self.give(after);
+        }
+        self.give_pending()
+    }
+
+    fn give_pending(&mut self) -> Result<(), StoreError> {
+        let writes = self.pending.take();
+        self.give(writes)
+    }
+
+    fn give(&mut self, writes: BTreeMap<Vec<u8>, Write>) -> Result<(), StoreError> {
+        for (key, write) in writes {
+            match write {
+                Some(value) => self.execute(
+                    "INSERT INTO kv(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+                    (&key, seal(&key, &value)),
+                )?,
+                None => self.execute("DELETE FROM kv WHERE key = ?1", [&key])?,
+            }
+        }
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
+        self.refuse_after_failure()?;
+        if self.staged == Staged::Nothing {
+            self.run("BEGIN IMMEDIATE").map_err(|error| self.error(&error))?;
+            self.staged = Staged::Writes;
+        }
+        Ok(())
+    }
+
+    fn refuse_after_failure(&self) -> Result<(), StoreError> {
         match self.staged {
-            Staged::Writes => Ok(()),
             Staged::Failed => Err(StoreError(format!("{}: an earlier write failed and is not rolled back yet", self.path.display()))),
-            Staged::Nothing => {
-                self.run("BEGIN IMMEDIATE").map_err(|error| self.error(&error))?;
-                self.staged = Staged::Writes;
-                Ok(())
-            }
+            Staged::Nothing | Staged::Writes => Ok(()),
         }
     }
 
-    fn save_mark(&mut self) -> Result<(), StoreError> {
-        if self.mark == Mark::Fresh {
-            // One savepoint at most: a mark before this one is released first.
-            self.run("SAVEPOINT mark").map_err(|error| self.error(&error))?;
-            self.mark = Mark::Saved;
-        }
-        Ok(())
+    fn fail(&mut self, error: &rusqlite::Error) -> StoreError {
+        self.staged = Staged::Failed;
+        self.error(error)
     }
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
@@ -120,6 +150,9 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(write) = self.pending.get(key) {
+            return Ok(write.clone());
+        }
         let read = || {
             let mut statement = self.connection.prepare_cached("SELECT value FROM kv WHERE key = ?1")?;
             statement.query_row([key], |row| Ok(unseal(key, row.get_ref(0)?.as_blob()?))).optional()
@@ -131,7 +164,95 @@ impl Store for SqliteStore {
         }
     }
 
-    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        // Each of these may stand in the place of a row.
+        let waiting = self.pending.range(from, to).count();
+        let rows = self.rows(from, to, limit.saturating_add(waiting))?;
+        if waiting == 0 {
+            return Ok(rows);
+        }
+        let mut rows = rows.into_iter().peekable();
+        let mut found = Vec::new();
+        for (key, write) in self.pending.range(from, to) {
+            while found.len() < limit
+                && let Some(row) = rows.next_if(|(known, _)| known < key)
+            {
+                found.push(row);
+            }
+            if found.len() == limit {
+                return Ok(found);
+            }
+            rows.next_if(|(known, _)| known == key);
+            found.extend(write.clone().map(|value| (key.clone(), value)));
+        }
+        found.extend(rows);
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.write(key, Some(value.to_vec()))
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.write(key, None)
+    }
+
+    fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        self.flush()?;
+        self.execute("DELETE FROM kv WHERE key >= ?1 AND key < ?2", [from, to])
+    }
+
+    fn mark(&mut self) {
+        if self.saved && self.run("RELEASE mark").is_err() {
+            // Without its savepoint the transaction can only go whole.
+            self.staged = Staged::Failed;
+        }
+        self.saved = false;
+        self.pending.mark();
+    }
+
+    fn back_to_mark(&mut self) -> Result<(), StoreError> {
+        if !self.saved {
+            self.pending.back_to_mark();
+            return self.refuse_after_failure();
+        }
+        self.run("ROLLBACK TO mark").map_err(|error| self.fail(&error))?;
+        self.pending.take();
+        // What failed since then is undone with the rest.
+        self.staged = Staged::Writes;
+        Ok(())
+    }
+}
+
+impl Transact for SqliteStore {
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if self.staged == Staged::Nothing && self.pending.is_empty() {
+            self.forget_mark();
+            return Ok(());
+        }
+        self.begin()?;
+        self.give_pending()?;
+        self.run("COMMIT").map_err(|error| self.fail(&error))?;
+        self.staged = Staged::Nothing;
+        self.forget_mark();
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        if !self.connection.is_autocommit() {
+            // A rollback of an open transaction fails only together with the file; the next write reports that.
+            let _ = self.run("ROLLBACK");
+        }
+        self.staged = Staged::Nothing;
+        self.pending.take();
+        self.forget_mark();
+    }
+}
+
+impl SqliteStore {
+    /// Rows that SQLite has.
+    fn rows(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let read = || {
             let sql = "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
@@ -142,64 +263,9 @@ impl Store for SqliteStore {
         read().map_err(|error| self.error(&error))?.ok_or_else(|| self.damaged())
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.write(
-            "INSERT INTO kv(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-            (key, seal(key, value)),
-        )
-    }
-
-    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.write("DELETE FROM kv WHERE key = ?1", [key])
-    }
-
-    fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
-        self.write("DELETE FROM kv WHERE key >= ?1 AND key < ?2", [from, to])
-    }
-
-    fn mark(&mut self) {
-        if self.mark == Mark::Saved && self.run("RELEASE mark").is_err() {
-            // Without its savepoint the transaction can only go whole.
-            self.staged = Staged::Failed;
-        }
-        self.mark = Mark::Fresh;
-    }
-
-    fn back_to_mark(&mut self) -> Result<(), StoreError> {
-        if self.mark == Mark::Saved {
-            self.run("ROLLBACK TO mark").map_err(|error| {
-                self.staged = Staged::Failed;
-                self.error(&error)
-            })?;
-            // What failed since then is undone with the rest.
-            self.staged = Staged::Writes;
-        }
-        Ok(())
-    }
-}
-
-impl Transact for SqliteStore {
-    fn commit(&mut self) -> Result<(), StoreError> {
-        if self.staged == Staged::Nothing {
-            return Ok(());
-        }
-        self.begin()?;
-        self.run("COMMIT").map_err(|error| {
-            self.staged = Staged::Failed;
-            self.error(&error)
-        })?;
-        self.staged = Staged::Nothing;
-        self.mark = Mark::None;
-        Ok(())
-    }
-
-    fn rollback(&mut self) {
-        if !self.connection.is_autocommit() {
-            // A rollback of an open transaction fails only together with the file; the next write reports that.
-            let _ = self.run("ROLLBACK");
-        }
-        self.staged = Staged::Nothing;
-        self.mark = Mark::None;
+    fn forget_mark(&mut self) {
+        self.pending.forget_mark();
+        self.saved = false;
     }
 }
 

@@ -1,8 +1,10 @@
 use std::fs;
 use std::path::PathBuf;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rusqlite::Connection;
-use syncline::store::{Store, Transact};
+use syncline::store::{MemoryStore, Store, Transact};
 use tempfile::TempDir;
 
 use crate::{Kind, OpenError, SqliteStore};
@@ -186,16 +188,67 @@ fn a_full_disk_fails_the_transaction_and_nothing_else() {
     let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("pages");
     store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).expect("a limit");
 
-    let failed = (0..1_000u32).map(|i| store.put(&[b"new", &i.to_be_bytes()[..]].concat(), &[1; 1_000])).find_map(Result::err);
-    assert!(failed.expect("the limit is met").to_string().contains("full"));
-    // Whether SQLite rolled back or not, nothing is written outside a transaction, and nothing half.
-    assert!(store.put(b"later", b"").is_err());
-    assert!(store.commit().is_err());
-    store.rollback();
-    assert_eq!(keys(&store, b"new", b"nex", 9), Vec::<Vec<u8>>::new());
-    assert_eq!(store.get(&7u32.to_be_bytes()), Ok(Some(vec![0x5a; 100])), "reads keep working");
+    // Few wait for the commit, many do not.
+    for writes in [1_000u32, 10_000] {
+        let failed = (0..writes).map(|i| store.put(&[b"new", &i.to_be_bytes()[..]].concat(), &[1; 1_000])).find_map(Result::err);
+        let failed = failed.or_else(|| store.commit().err());
+        assert!(failed.expect("the limit is met").to_string().contains("full"));
+        // Whether SQLite rolled back or not, nothing is written outside a transaction, and nothing half.
+        assert!(store.put(b"later", b"").is_err());
+        assert!(store.commit().is_err());
+        store.rollback();
+        assert_eq!(keys(&store, b"new", b"nex", 9), Vec::<Vec<u8>>::new());
+        assert_eq!(store.get(&7u32.to_be_bytes()), Ok(Some(vec![0x5a; 100])), "reads keep working");
+    }
 
     store.connection.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).expect("room");
     store.put(b"new", b"").expect("put");
     store.commit().expect("commit");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever waits in memory and whatever SQLite has, it is the store in memory.
+    #[test]
+    fn a_store_on_disk_is_the_store_in_memory(steps in vec((0u8..10, 0u8..8, 0u8..8), 0..60), limit in 0usize..6) {
+        let (_folder, path) = folder();
+        let (mut disk, mut memory) = (open(&path), MemoryStore::default());
+        for (step, a, b) in steps {
+            match step {
+                0..=2 => {
+                    disk.put(&[a], &[b]).expect("put");
+                    memory.put(&[a], &[b]).expect("put");
+                }
+                3 => {
+                    disk.delete(&[a]).expect("delete");
+                    memory.delete(&[a]).expect("delete");
+                }
+                4 => {
+                    disk.delete_range(&[a], &[b]).expect("delete");
+                    memory.delete_range(&[a], &[b]).expect("delete");
+                }
+                5 => {
+                    disk.mark();
+                    memory.mark();
+                }
+                6 => {
+                    disk.back_to_mark().expect("undone");
+                    memory.back_to_mark().expect("undone");
+                }
+                7 => {
+                    disk.commit().expect("commit");
+                    memory.commit().expect("commit");
+                }
+                8 => {
+                    disk.rollback();
+                    memory.rollback();
+                }
+                // As where much was written.
+                _ => disk.flush().expect("SQLite takes it"),
+            }
+            prop_assert_eq!(disk.scan(&[a], &[b], limit), memory.scan(&[a], &[b], limit));
+            prop_assert_eq!(disk.get(&[a]), memory.get(&[a]));
+        }
+    }
 }
