@@ -23,6 +23,14 @@ pub struct Row {
     pub others: Vec<(&'static str, f64)>,
 }
 
+/// A cost at several sizes of what it is held against.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    pub against: &'static str,
+    pub measure: &'static str,
+    pub points: Vec<(f64, f64)>,
+}
+
 impl Row {
     pub fn new(workload: &'static str, measure: impl Into<String>, unit: &'static str, ours: f64, target: Target) -> Self {
         Self { workload, measure: measure.into(), unit, ours, target, others: Vec::new() }
@@ -68,7 +76,9 @@ pub fn markdown(rows: &[Row], machine: &str) -> String {
         format!("{machine}\n\n| | measure | Syncline | target | | beside, and its ratio to Syncline |\n|---|---|---|---|---|---|\n");
     for row in rows {
         let verdict = row.reached().map_or("", |reached| if reached { "reached" } else { "**not reached**" });
-        let ratio = |other: f64| if row.ours == 0.0 { String::new() } else { format!(" ({}×)", figure(other / row.ours)) };
+        // Beside a ratio stand the figures that it is made of.
+        let ratio =
+            |other: f64| if row.ours == 0.0 || row.unit == "×" { String::new() } else { format!(" ({}×)", figure(other / row.ours)) };
         let others: Vec<String> = row.others.iter().map(|(name, other)| format!("{name} {}{}", figure(*other), ratio(*other))).collect();
         let ours = format!("{} {}", figure(row.ours), row.unit);
         let cells = [row.workload, &row.measure, &ours, &row.target_text(), verdict, &others.join(", ")].join(" | ");
