@@ -59,6 +59,8 @@ pub fn growth(rows: &mut Vec<Row>, curves: &mut Vec<Curve>) {
 
 /// What the server does for one change that a subscriber is sent, for a catch-up, and for a reconnect with nothing new.
 fn costs(site: &mut Site<MemoryStore>, records: &[Record]) -> Costs {
+    let status = site.devices[1].client.status(&site.devices[1].store).expect("memory can be read");
+    assert!(status.in_sync, "the reader is in sync before anything is measured: {status:?}");
     let mut changes = edits(GOES * (1 + BEHIND), records.len(), 5).into_iter();
     let mut write = |site: &mut Site<MemoryStore>| {
         let change = changes.next().expect("there are enough");
