@@ -104,7 +104,8 @@ fn every_chapter_stands_in_the_summary() {
     let summary = fs::read_to_string(root().join("spec/src/SUMMARY.md")).unwrap();
     for entry in fs::read_dir(root().join("spec/src")).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the summary");
+        let chapter = name.ends_with(".md") && name != "SUMMARY.md";
+        assert!(!chapter || summary.contains(&format!("({name})")), "{name} is not in the summary");
     }
 }
 

@@ -189,6 +189,8 @@ async fn join(kind: Kind, address: SocketAddr, number: u64) -> (TcpStream, u64) 
     let mut stream = TcpStream::connect(address).await.expect(WORKS);
     stream.set_nodelay(true).expect(WORKS);
     if kind == Kind::Raw {
+        // The server has taken the connection once it says something.
+        stream.read_exact(&mut [0]).await.expect(WORKS);
         return (stream, 0);
     }
     let request = format!(
@@ -281,17 +283,19 @@ async fn broadcast() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect(WORKS);
     println!("broadcasting on tcp://{}", listener.local_addr().expect(WORKS));
     let (mut writer, _) = listener.accept().await.expect(WORKS);
+    writer.write_all(&[0]).await.expect(WORKS);
     let mut queues: Vec<mpsc::UnboundedSender<Arc<[u8]>>> = Vec::new();
     let mut update = vec![0; BODY_BYTES];
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let (stream, _) = accepted.expect(WORKS);
+                let (mut stream, _) = accepted.expect(WORKS);
+                stream.write_all(&[0]).await.expect(WORKS);
                 let (queue, waiting) = mpsc::unbounded_channel();
                 queues.push(queue);
                 tokio::spawn(drain(stream, waiting));
             }
-            // Joins are over before the first update comes.
+            // Every connection is taken before the first update comes, so that no half of one is dropped here.
             read = writer.read_exact(&mut update) => {
                 if read.is_err() {
                     return;

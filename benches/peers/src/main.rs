@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--decode", name, file, now_ms] => bootstrap::decode(name, file, now_ms),
+        ["--grow", against, size] => growth::grow(against, size),
         [flag @ ("--serve" | "--broadcast"), folder] => fanout::serve(flag, folder),
         _ => return run(arguments),
     }
