@@ -196,6 +196,11 @@ impl State {
         Ok(())
     }
 
+    /// The records of which anything is held.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.0.keys()
+    }
+
     /// A record's fields by `lww`, and by field and rule what its further columns show; none where it is not shown.
     pub fn record(&self, name: &Name) -> Option<(Fields, Fields)> {
         let record = self.0.get(name).filter(|record| record.life % 2 == 1)?;

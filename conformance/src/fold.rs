@@ -33,6 +33,14 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// What one of these showed at the position from which an `open` goes on for the same replica.
+    pub fn resumed<'a>(open: &Item, mut folds: impl Iterator<Item = &'a Self>) -> Option<State> {
+        let [Item::Int(2), _, Item::Bytes(replica), _, cursor, ..] = open.items() else { return None };
+        let position = cursor.items().first().and_then(Item::as_u64)?;
+        let fold = folds.find(|fold| fold.complete && fold.replica == *replica && fold.position == position)?;
+        Some(fold.state.clone())
+    }
+
     /// Takes in a message of the client's side.
     pub fn client(&mut self, message: &Item) {
         self.numbers.push(message);

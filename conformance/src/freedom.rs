@@ -136,8 +136,19 @@ fn add_row(rows: &mut Vec<Item>, row: &Item) {
     let same = rows.iter_mut().find(|known| record(known).is_some() && record(known) == record(row));
     let Some(Item::Array(known)) = same else { return rows.push(row.clone()) };
     let columns = known.split_off(1);
-    let mut pairs: Vec<_> = columns.chunks(2).chain(row.items()[1..].chunks(2)).collect();
+    let mut pairs: Vec<_> = columns.chunks(2).chain(row.items()[1..].chunks(2)).map(<[Item]>::to_vec).collect();
     pairs.sort_by(|one, other| order(&one[0], &other[0]));
-    let columns: Vec<Item> = pairs.concat();
-    known.extend(columns);
+    pairs.dedup_by(|next, first| next[0] == first[0] && next.len() == 2 && first.len() == 2 && add_dots(&mut first[1], &next[1]));
+    known.extend(pairs.concat());
+}
+
+/// Adds the dots of a column to those of the same column: which of a change's values are gone, and those that stand. Whether both are dots.
+fn add_dots(known: &mut Item, more: &Item) -> bool {
+    let (Item::Array(known), [Item::Array(more_gone), more_stand @ ..]) = (known, more.items()) else { return false };
+    let [Item::Array(gone), ..] = known.as_mut_slice() else { return false };
+    gone.extend(more_gone.iter().cloned());
+    gone.sort_by(order);
+    known.extend(more_stand.iter().cloned());
+    known[1..].sort_by(order);
+    true
 }

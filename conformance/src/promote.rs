@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use crate::cbor::{Item, decode_sequence};
 use crate::checks::{Rulebook, code, code_of};
-use crate::compute::start;
+use crate::compute::{State, start};
 use crate::edn::print;
+use crate::fold::Fold;
 use crate::trace::{Event, Frame, What};
 use crate::trace_file::Trace;
 
@@ -26,6 +27,13 @@ struct Channel {
     base_name: String,
 }
 
+/// What a connection has shown, and what it began with.
+#[derive(Default)]
+struct Seen {
+    began: State,
+    fold: Fold,
+}
+
 #[derive(Default)]
 struct Promotion {
     began: i128,
@@ -39,6 +47,7 @@ struct Promotion {
     conns: BTreeMap<String, char>,
     ended: BTreeSet<String>,
     channels: BTreeMap<(String, u64), Channel>,
+    folds: BTreeMap<String, Seen>,
     covers: BTreeSet<&'static str>,
     profiles: BTreeSet<u64>,
     tokens: BTreeSet<String>,
@@ -60,6 +69,9 @@ pub fn promote(rulebook: &Rulebook, trace: &Trace, title: &str) -> Result<String
     for (index, event) in trace.events.iter().enumerate() {
         promotion.event(event).map_err(|why| format!("event {}: {why}", index + 1))?;
     }
+    let standing: Vec<_> =
+        promotion.conns.iter().filter(|(conn, _)| !promotion.ended.contains(*conn)).map(|(conn, to)| (conn.clone(), *to)).collect();
+    standing.iter().for_each(|(conn, letter)| promotion.holds(conn, *letter));
     promotion.text(rulebook, title)
 }
 
@@ -75,7 +87,9 @@ impl Promotion {
             What::Frame(frame) if frame.to == "server" => self.ask(frame)?,
             What::End { conn, by, .. } => {
                 let letter = self.letter(conn)?;
-                if self.ended.insert(conn.clone()) {
+                if !self.ended.contains(conn) {
+                    self.holds(conn, letter);
+                    self.ended.insert(conn.clone());
                     self.steps.push(if by == "server" { format!("{letter} closed") } else { format!("cut {letter}") });
                 }
             }
@@ -96,6 +110,12 @@ impl Promotion {
         let (channel, messages) = parts(&frame.bytes)?;
         let mut said = Vec::new();
         for message in &messages {
+            let resumed = Fold::resumed(message, self.folds.values().map(|seen| &seen.fold));
+            let seen = self.folds.entry(frame.conn.clone()).or_default();
+            if let Some(state) = resumed {
+                (seen.began, seen.fold.state) = (state.clone(), state);
+            }
+            seen.fold.client(message);
             match code_of(message) {
                 // The harness answers each `ping`, and its own are no part of a story.
                 Some(code::PING | code::PONG) => {}
@@ -179,16 +199,42 @@ impl Promotion {
         let letter = self.letter(&frame.conn)?;
         let (channel, messages) = parts(&frame.bytes)?;
         for message in &messages {
-            let Some((rule, pattern)) = self.expect(&frame.conn, channel, message)? else { continue };
-            self.covers.insert(rule);
-            // Of acks in a row the last one says all: an implementation may batch them.
-            let before = format!("[{rule}] {letter} < {channel}, [6, ");
-            if code_of(message) == Some(code::ACK) && self.steps.last().is_some_and(|step| step.starts_with(&before)) {
-                self.steps.pop();
+            let fold = &mut self.folds.entry(frame.conn.clone()).or_default().fold;
+            fold.server(message)?;
+            let (position, complete) = (fold.position, fold.complete);
+            if let Some(rule) = leads(message) {
+                if complete {
+                    self.reaches(letter, rule, position);
+                }
+            } else if let Some((rule, pattern)) = self.expect(&frame.conn, channel, message)? {
+                self.covers.insert(rule);
+                self.steps.push(format!("[{rule}] {letter} < {channel}, {pattern}"));
             }
-            self.steps.push(format!("[{rule}] {letter} < {channel}, {pattern}"));
         }
         Ok(())
+    }
+
+    /// Whether by changes or by states is the server's choice (SYNC-7), and so is how many an `ack` speaks of.
+    fn reaches(&mut self, letter: char, rule: &'static str, position: u64) {
+        self.covers.insert(rule);
+        let step = format!("[{rule}] {letter} reaches ");
+        self.steps.pop_if(|last| last.starts_with(&step));
+        self.steps.push(format!("{step}{position}"));
+    }
+
+    /// What a connection that ends has brought: each record that it shows otherwise than when it began.
+    fn holds(&mut self, conn: &str, letter: char) {
+        let Some(Seen { began, fold }) = self.folds.get(conn).filter(|seen| seen.fold.complete) else { return };
+        let mut steps = Vec::new();
+        for name in fold.state.names().filter(|name| fold.state.record(name) != began.record(name)) {
+            let shown = fold.state.record(name).map_or("absent".to_owned(), |(fields, columns)| match columns.as_slice() {
+                [] => self.say(&Item::Map(fields)),
+                _ => format!("{} {}", self.say(&Item::Map(fields)), self.say(&Item::Map(columns))),
+            });
+            steps.push(format!("[SYNC-7] {letter} holds {}/{} {shown}", plain(&name.0), plain(&name.1)));
+        }
+        self.covers.extend(steps.first().map(|_| "SYNC-7"));
+        self.steps.append(&mut steps);
     }
 
     /// The rule that a message shows, and the pattern that it must match; none where it comes when the server likes.
@@ -197,17 +243,7 @@ impl Promotion {
         Ok(Some(match code_of(message) {
             Some(code::WELCOME) => ("SESS-2", format!("[1, {}, {}, $_, $_]", part(1), part(2))),
             Some(code::OPENED) => ("IDENT-2", self.opened(conn, channel, message)?),
-            Some(code::ACK) => ("SYNC-1", format!("[6, {}, {}, $_]", part(1), part(2))),
             Some(code::REJECT) => ("SYNC-1", format!("[7, {}, {}, {}, {}, ...]", part(1), part(2), part(3), part(4))),
-            Some(code::CHANGE) => {
-                let open = self.channel(conn, channel)?;
-                let [_, position, author, seq, stamp, rows @ ..] = message.items() else { return Err(print(message)) };
-                let rows: String = rows.iter().map(|row| format!(", {}", self.say(row))).collect();
-                let stamp = self.stamp(open, stamp);
-                ("SESS-20", format!("[8, {}, {}, {}, {stamp}{rows}]", self.say(position), self.say(author), self.say(seq)))
-            }
-            Some(code::VOID) => ("SESS-20", format!("[21, {}, {}, {}, {}]", part(1), part(2), part(3), part(4))),
-            Some(code::STATES) => ("SESS-20", format!("[9, {}, {}, ...]", part(1), part(2))),
             Some(code::ERROR) => ("ERROR-3", format!("[13, {}, {}, ...]", part(1), part(2))),
             Some(code::PING | code::PONG | code::MARK) => return Ok(None),
             _ => return Err(format!("no server's message that can be asserted: {}", print(message))),
@@ -267,6 +303,21 @@ impl Promotion {
         text.push('\n');
         Ok(text)
     }
+}
+
+/// The rule of a message that leads on in the log, whatever form the server chose for it.
+fn leads(message: &Item) -> Option<&'static str> {
+    match code_of(message)? {
+        code::ACK => Some("SYNC-1"),
+        code::CHANGE | code::VOID | code::STATES => Some("SESS-20"),
+        _ => None,
+    }
+}
+
+/// A part of a record's name as a step says it.
+fn plain(part: &str) -> String {
+    let word = !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    if word { part.to_owned() } else { print(&Item::Text(part.to_owned())) }
 }
 
 /// The channel and the messages of a frame.

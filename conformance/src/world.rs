@@ -342,7 +342,11 @@ impl<'a> World<'a> {
     /// The harness sends a frame.
     pub(crate) fn send(&mut self, who: &str, channel: u64, messages: Vec<Item>) -> Result<(), Trouble> {
         let server = self.role == Role::Client;
+        let resumed = messages.iter().find_map(|message| Fold::resumed(message, self.links.values().map(|link| &link.fold)));
         let link = self.links.get_mut(who).ok_or(format!("{who} is not connected"))?;
+        if let Some(state) = resumed {
+            link.fold.state = state;
+        }
         for message in &messages {
             if server {
                 link.fold.server(message)?;
