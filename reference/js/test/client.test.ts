@@ -20,12 +20,18 @@ const replica = fc.constantFrom(R1, R2);
 /** What the first replica id of each run is. */
 const OWN = toHex(sha256(utf8("0 0")).slice(0, 16));
 const hash = fc.constantFrom("00".repeat(16), "ab".repeat(16), startLink("home", OWN), startLink("home", R2));
-const row: fc.Arbitrary<Row> = fc.record({
+const literal: fc.Arbitrary<Row> = fc.record({
   collection: fc.constant("todos"),
   id: fc.constantFrom("t1", "t2"),
   life: fc.constantFrom(1, 2, 3),
   columns: fc.constant([]),
 });
+const number = fc.integer({ min: 1, max: 3 });
+const row = fc.oneof(
+  literal,
+  fc.tuple(literal, number).map(([row, number]): Row => ({ ...row, number })),
+  fc.tuple(literal, number).map(([row, number]): Row => ({ ...row, collection: "", id: "", number })),
+);
 const verdict = fc.record({
   code: fc.constantFrom(0, 32, 34, 38, 39, 41, 200),
   class: small.map((n) => n % 4),
@@ -77,7 +83,23 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     code: fc.constant(33),
     link: hash,
   }),
-  fc.record({ type: fc.constant("ack" as const), seq: fc.integer({ min: 1, max: 4 }), position: small, durability: fc.constant(1) }),
+  fc.record(
+    {
+      type: fc.constant("ack" as const),
+      seq: fc.integer({ min: 1, max: 4 }),
+      position: small,
+      durability: fc.constant(1),
+      numbers: fc.array(small, { minLength: 1, maxLength: 3 }),
+    },
+    { requiredKeys: ["type", "seq", "position", "durability"] },
+  ),
+  fc.record({
+    type: fc.constant("names" as const),
+    firstColumn: number,
+    columns: fc.subarray([["n", 0] as const, ["votes", 3] as const]),
+    firstReplica: number,
+    replicas: fc.subarray([R1, R2]),
+  }),
   fc.record({ type: fc.constant("reject" as const), seq: fc.integer({ min: 1, max: 4 }), position: small, verdict }),
   fc.record({ type: fc.constant("mark" as const), position: small, history: fc.constant(HISTORY), fingerprint: hash, backedUp: small }),
   fc.record({ type: fc.constant("push" as const), author: replica, before: hash, changes: change.map((change) => [change]) }),
@@ -152,6 +174,8 @@ function play(messages: readonly Message[]): void {
     { ...again.status, state: "" },
     { ...client.status, state: "", inSync: false, head: null, mayWrite: again.status.mayWrite },
   );
+  assert.deepEqual([again.space.names.columns, again.space.names.replicas], [client.space.names.columns, client.space.names.replicas]);
+  for (const n of [1, 2, 3]) assert.equal(again.space.base.numbered(n)?.id, client.space.base.numbered(n)?.id);
   for (const id of ["t1", "t2"]) assert.deepEqual(again.space.show("todos", id), client.space.show("todos", id));
 }
 

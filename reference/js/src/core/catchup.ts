@@ -100,6 +100,7 @@ export class CatchUp {
     const forked = this.#settleOutcomes(outcomes, m.to, time, tell) || this.forked;
     space.refillOverlay();
     if (this.forgets) this.#setStaleAside(before, tell);
+    if (this.replaces) space.set({ trustsNumbers: true });
     this.replaces = false;
     this.forgets = false;
     return { forked };
@@ -134,6 +135,7 @@ export class CatchUp {
     if (item.kind === "outcome") outcomes.push(item);
     else if (item.kind === "settled") settleHeld(space, item.author, item.seq, item.link, to);
     else space.base.take(item, to, space.wanted);
+    if ("rows" in item) space.base.numberRows(item.rows);
     if (item.kind === "group") space.observe(item.reading, time.wall + space.meta.offset);
   }
 

@@ -5,6 +5,7 @@ import { Reader, Writer } from "./cbor.js";
 import { compareReadings, type Reading } from "./clock.js";
 import { malformed } from "./fault.js";
 import { COLLECTION_NAME_BYTES_MAX, COUNTER_MAX, FIELD_NAME_BYTES_MAX, RECORD_ID_BYTES_MAX, UNIX_MS_MAX } from "./limits.js";
+import type { Names } from "./names.js";
 import { joinOf, Join, opCount, readOp, Rule, writeOp, type Op, type Place } from "./op.js";
 
 export interface Column {
@@ -21,6 +22,8 @@ export interface Row {
   readonly id: string;
   readonly life: number;
   readonly columns: readonly Column[];
+  /** The record's number, as a server says it; where it says that alone, the names are empty until `Names.resolved` (spec 22). */
+  readonly number?: number;
 }
 
 /** The name and link under which rows were first minted (IDENT-14). */
@@ -56,11 +59,14 @@ export interface Wire {
   /** What its stamps are relative to. */
   readonly baseMs: number;
   readonly agreed: ReadonlySet<number>;
+  /** What numbers stand for; without it none may come. */
+  readonly names?: Names;
 }
 
 export const Profile = {
   core: 0,
   rules: 1,
+  compact: 2,
   presence: 3,
   conditions: 4,
   subscribe: 5,
@@ -102,12 +108,26 @@ function readRecord(r: Reader): [string, string] {
   return [readCollection(r), r.text(RECORD_ID_BYTES_MAX, 1)];
 }
 
+/** The record of a row: by its name, announced with its number, or known by that alone (spec 22). */
+function readNumbered(r: Reader, names: Names | undefined): Pick<Row, "collection" | "id" | "number"> {
+  if (names && r.peek() === "int") return { collection: "", id: "", number: r.int(1) };
+  const items = r.array();
+  if (items !== 2 && !(names && items === 3)) throw malformed("a record is named by its collection and id");
+  const number = items === 3 ? names?.announced(r.int(1)) : undefined;
+  const record = { collection: readCollection(r), id: r.text(RECORD_ID_BYTES_MAX, 1) };
+  return number === undefined ? record : { ...record, number };
+}
+
+/** An author: by its id, or by its number. */
+export const readAuthor = (r: Reader, { names }: Wire): Hex => (names && r.peek() === "int" ? names.replica(r.int(1)) : r.hex(16));
+
 /** Reads a row; `own` is the change's reading, of a change only. */
 export function readRow(r: Reader, place: Place, wire: Wire, own: Reading): Row {
   let items = r.array() - 1;
-  const [collection, id] = readRecord(r);
+  const record = readNumbered(r, wire.names);
   let life = 1;
-  if (items >= 2 && r.peek() === "int") {
+  // A number of 1 or more is that of a column.
+  if (items >= 2 && r.peek() === "int" && (!wire.names || r.buffer[r.pos] === 0)) {
     r.int(0, 0);
     life = r.int(2);
     items -= 2;
@@ -116,17 +136,23 @@ export function readRow(r: Reader, place: Place, wire: Wire, own: Reading): Row 
   if (items % 2 !== 0) throw malformed("a column without its op");
   if (items > 0 && life % 2 === 0) throw malformed("a row of an even life holds ops");
   for (; items > 0; items -= 2) columns.push(readColumn(r, place, wire, own, columns.at(-1)));
-  return { collection, id, life, columns };
+  return { ...record, life, columns };
+}
+
+/** A column's name, and whether an `after` comes: `[field, rule, ? after]`, and where numbers may come `number` or `[number, after]`. */
+function readName(r: Reader, names: Names | undefined): [field: string, rule: number, after: boolean] {
+  if (names && r.peek() === "int") return [...names.column(r.int(1)), false];
+  const items = r.array();
+  if (names && items === 2 && r.peek() === "int") return [...names.column(r.int(1)), true];
+  if (items !== 2 && items !== 3) throw malformed(`a column of ${items} items`);
+  return [share(r.text(FIELD_NAME_BYTES_MAX, 1)), r.uint(), items === 3];
 }
 
 function readColumn(r: Reader, place: Place, wire: Wire, own: Reading, before: Column | undefined): Column {
-  const items = r.array();
-  if (items !== 2 && items !== 3) throw malformed(`a column of ${items} items`);
-  const field = share(r.text(FIELD_NAME_BYTES_MAX, 1));
-  const rule = r.uint();
+  const [field, rule, overwrites] = readName(r, wire.names);
   if (before && (textCompare(before.field, field) || before.rule - rule) >= 0) throw malformed("columns out of order");
   let after: Reading | undefined;
-  if (items === 3) {
+  if (overwrites) {
     if (rule !== Rule.lww || place !== "change") throw malformed("an `after` where none may stand");
     after = readReading(r, wire.baseMs);
     if (compareReadings(after, own) < 0) throw malformed("an `after` below the change's own reading");
@@ -135,11 +161,17 @@ function readColumn(r: Reader, place: Place, wire: Wire, own: Reading, before: C
   return after ? { field, rule, after, op } : { field, rule, op };
 }
 
-/** Writes a row. The literal form has its life always, by itself, and an `after` in full. */
+/** Writes a row. The literal form has its life always, by itself, an `after` in full, and no number. */
 export function writeRow(w: Writer, row: Row, baseMs: number, literal = false): void {
   const lifeItems = literal ? 1 : row.life === 1 ? 0 : 2;
   w.array(1 + lifeItems + 2 * row.columns.length);
-  w.array(2).text(row.collection).text(row.id);
+  const number = literal ? undefined : row.number;
+  if (number !== undefined && isUnresolved(row)) w.int(number);
+  else {
+    w.array(number === undefined ? 2 : 3);
+    if (number !== undefined) w.int(number);
+    w.text(row.collection).text(row.id);
+  }
   if (lifeItems === 2) w.int(0);
   if (lifeItems > 0) w.int(row.life);
   for (const { field, rule, after, op } of row.columns) {
@@ -154,6 +186,17 @@ export function writeRow(w: Writer, row: Row, baseMs: number, literal = false): 
 
 export const compareRecords = (a: Row, b: Row): number => textCompare(a.collection, b.collection) || textCompare(a.id, b.id);
 
+/** Whether of a record only the number is read. */
+export const isUnresolved = ({ collection }: Row): boolean => collection === "";
+
+/** Rows stand in the order of their records, each once. */
+export function checkOrder(rows: readonly Row[]): void {
+  rows.forEach((row, i) => {
+    const before = rows[i - 1];
+    if (before && compareRecords(before, row) >= 0) throw malformed("rows out of order");
+  });
+}
+
 /** The rest of a change behind its seq: `items` items. */
 export function readChange(r: Reader, seq: number, items: number, wire: Wire): Change {
   const reading = readReading(r, wire.baseMs);
@@ -165,10 +208,10 @@ export function readChange(r: Reader, seq: number, items: number, wire: Wire): C
       break;
     }
     const row = readRow(r, "change", wire, reading);
-    const before = rows.at(-1);
-    if (before && compareRecords(before, row) >= 0) throw malformed("rows out of order");
     rows.push(row);
   }
+  // Where numbers stand for names, those come first.
+  if (!rows.some(isUnresolved)) checkOrder(rows);
   if (rows.length === 0) throw malformed("a change without rows");
   return { seq, reading, rows, ...keys };
 }

@@ -1,14 +1,15 @@
 /** A space on a channel of a connection to a server, as the client keeps it (spec 7, 8, 14 to 20). */
 
-import { hashOf, nextLink, Profile, startLink, writePushed, type Change } from "./change.js";
+import { hashOf, nextLink, Profile, startLink, writePushed, type Change, type Row } from "./change.js";
 import type { Hex } from "./bytes.js";
 import { Writer } from "./cbor.js";
 import { CatchUp, openCursor } from "./catchup.js";
 import type { Event } from "./event.js";
-import { unexpected } from "./fault.js";
+import { malformed, unexpected } from "./fault.js";
 import type { Line, Time } from "./line.js";
 import { ACK_TIMEOUT_MS, CREDIT_BYTES, limit, LimitKey, RESET_INTERVAL_MS, type Limits } from "./limits.js";
-import { CODES, type Message, type Of } from "./message.js";
+import { CODES, type Cursor, type Message, type Of } from "./message.js";
+import { Names, type RecordName } from "./names.js";
 import { Neighbours } from "./neighbours.js";
 import { Repair } from "./repair.js";
 import { remint, settle, settleHeld, type Place } from "./settle.js";
@@ -66,6 +67,11 @@ export class Channel {
   readonly catchUp: CatchUp;
   readonly repair: Repair;
   readonly neighbours: Neighbours;
+  /** What numbers stand for here; null where none may come (COMPACT-5). */
+  readonly names: Names | null;
+  /** How many names were said before the message that is taken in, and whether those that are kept go on otherwise. */
+  #said: readonly [columns: number, replicas: number] = [0, 0];
+  #namesAnew = false;
   #mark: Of<"mark"> | null = null;
 
   constructor(
@@ -78,13 +84,27 @@ export class Channel {
     this.catchUp = new CatchUp(host.space);
     this.repair = new Repair(host.space);
     this.neighbours = new Neighbours(host.space);
-    this.#open(time);
+    const cursor = openCursor(host.space, host.agreed);
+    this.names = this.#namesFor(cursor);
+    this.#open(cursor, time);
   }
 
-  #open(time: Time): void {
+  /** The names that this side goes on from: none where base begins, and null where it is to be sent literals (COMPACT-3, COMPACT-11). */
+  #namesFor(cursor: Cursor | null): Names | null {
+    const { space, agreed } = this.host;
+    if (!agreed.has(Profile.compact) || !space.meta.trustsNumbers) return null;
+    if (cursor === null || space.stage?.replaces) {
+      this.#namesAnew = true;
+      return new Names();
+    }
+    if (!space.base.allNumbered) return null;
+    this.#said = [space.names.columns.length, space.names.replicas.length];
+    return space.names.copy();
+  }
+
+  #open(cursor: Cursor | null, time: Time): void {
     const { space, agreed } = this.host;
     const { replica, settled, collections, known } = space.meta;
-    const cursor = openCursor(space, agreed);
     const subscribes = agreed.has(Profile.subscribe);
     this.send(
       {
@@ -95,6 +115,7 @@ export class Channel {
         cursor,
         ...(subscribes && collections ? { collections } : {}),
         ...(subscribes && known && cursor ? { known } : {}),
+        ...(this.names ? { names: this.#said } : {}),
       },
       time,
     );
@@ -116,12 +137,38 @@ export class Channel {
     else if (!this.opened) throw unexpected(CODES[message.type]);
     else {
       this.#account(message, bytes);
-      this.#dispatch(message, time);
+      this.#dispatch(this.names?.resolved(message, (n) => this.#knownRecord(message, n)) ?? message, time);
     }
+  }
+
+  /** The record that a message may say by its number alone: one that base had it for before (COMPACT-8). */
+  #knownRecord(message: Message, n: number): RecordName | undefined {
+    const anew = message.type === "states" && (this.catchUp.replaces || message.replaced !== undefined);
+    return anew ? undefined : this.host.space.base.numbered(n);
+  }
+
+  #onNames(message: Of<"names">): void {
+    if (!this.names) throw unexpected(CODES.names);
+    if (!this.names.has(message)) return this.host.reopen(false);
+    const { firstColumn, columns, firstReplica, replicas } = message;
+    const [a, b] = this.#said;
+    this.#said = [Math.max(a, firstColumn + columns.length - 1), Math.max(b, firstReplica + replicas.length - 1)];
+  }
+
+  /** Keeps the names that were said up to here, with what moves the cursor (COMPACT-6). */
+  #keepNames(): void {
+    const { space } = this.host;
+    const [columns, replicas] = this.#said;
+    const { names } = space;
+    if (!this.names || (!this.#namesAnew && names.columns.length === columns && names.replicas.length === replicas)) return;
+    this.#namesAnew = false;
+    space.keepNames(new Names(this.names.columns.slice(0, columns), this.names.replicas.slice(0, replicas)));
   }
 
   #dispatch(message: Message, time: Time): void {
     switch (message.type) {
+      case "names":
+        return this.#onNames(message);
       case "states":
         return message.replaced ? this.repair.replace(message) : this.#onStates(message, time);
       case "change":
@@ -174,10 +221,18 @@ export class Channel {
     if (m.reset > 1) this.host.tell({ name: "reset", reason: m.reset });
     this.catchUp.begin(m.reset, m.seq);
     this.#held = this.catchUp.forgets;
+    if (m.reset !== 0) this.#forgetNames();
     this.#sent = m.seq;
     this.#compareChains(m);
     if (this.ended) return;
     if (agreed.has(Profile.presence)) this.neighbours.renew(time, (presence) => this.send(presence, time));
+  }
+
+  /** After a reset the server takes this side to know none. Those that are kept go once base does. */
+  #forgetNames(): void {
+    this.names?.columns.splice(0);
+    this.names?.replicas.splice(0);
+    [this.#said, this.#namesAnew] = [[0, 0], true];
   }
 
   /** Compares the server's link with the own chain: a fork, what it lost, or all is well (IDENT-11 to IDENT-19). */
@@ -251,6 +306,7 @@ export class Channel {
     const { cursor, lineage } = space.meta;
     if (cursor && cursor.history !== this.#history) lineage.set(cursor.history, cursor.position);
     space.set({ cursor: { position, history: this.#history } });
+    this.#keepNames();
     this.head = Math.max(this.head, position);
     this.equal = false;
     this.host.moved();
@@ -261,6 +317,7 @@ export class Channel {
     if (author === space.meta.replica) throw unexpected(CODES.change);
     if (!this.#inOrder(position)) return;
     space.base.apply(author, change, position, space.wanted);
+    space.base.numberRows(change.rows);
     space.observe(change.reading, time.wall + space.meta.offset);
     this.#settleAuthor(author, change, position);
     this.#moveCursor(position);
@@ -288,7 +345,7 @@ export class Channel {
     this.#moveCursor(position);
   }
 
-  #onAck({ seq, position }: Of<"ack">, time: Time): void {
+  #onAck({ seq, position, numbers }: Of<"ack">, time: Time): void {
     const { space } = this.host;
     const { settled } = space.meta;
     if (seq <= settled) return;
@@ -299,8 +356,21 @@ export class Channel {
       const place: Place = { position: position - (seq - at), inBase: false, wall: time.wall };
       if (own) settle(space, own, ACCEPTED, place, (event) => this.host.tell(event));
     }
+    if (numbers && this.names) this.#numberOwn(settled, seq, numbers);
     this.#verdicts(seq);
     this.#moveCursor(position);
+  }
+
+  /** Takes in the numbers that records got by own changes (COMPACT-9). */
+  #numberOwn(settled: number, seq: number, numbers: readonly number[]): void {
+    const { space } = this.host;
+    const rows: Row[] = [];
+    for (let at = settled + 1; at <= seq; at++) rows.push(...(space.ownAt(at)?.change.rows ?? []));
+    if (numbers.length !== rows.length) throw malformed(`${numbers.length} numbers for ${rows.length} rows`);
+    rows.forEach(({ collection, id }, i) => {
+      const number = numbers[i] as number;
+      if (number > 0) space.base.number(collection, id, number);
+    });
   }
 
   #onReject({ seq, position, verdict }: Of<"reject">, time: Time): void {
@@ -319,8 +389,15 @@ export class Channel {
     const { space, agreed } = this.host;
     this.equal = false;
     if (!this.catchUp.follows(m.to)) return this.host.reopen(false);
-    if (!m.last) return this.catchUp.stage(m);
+    if (!m.last) {
+      // What replaces base begins without names when it is gone on with.
+      if (!this.catchUp.replaces) this.#keepNames();
+      return this.catchUp.stage(m);
+    }
+    const anew = this.catchUp.replaces;
     const done = this.catchUp.complete(m, time, agreed, (event) => this.host.tell(event));
+    if (anew) space.keepNames(new Names());
+    this.#keepNames();
     this.host.moved();
     this.#verdicts(space.meta.settled);
     if (done.forked) return this.#rename(space.meta.settled + 1, 0);

@@ -1,7 +1,7 @@
 /** A client: one replica of one space, its connection to a server and its peer links (spec 7). */
 
 import { textCompare, type Hex } from "./bytes.js";
-import { ChangeKey, Profile } from "./change.js";
+import { ChangeKey, Profile, type Wire } from "./change.js";
 import { BackOff } from "./backoff.js";
 import { offset } from "./clock.js";
 import { Channel, type Host } from "./channel.js";
@@ -13,7 +13,7 @@ import { Line, Outbox, type Time } from "./line.js";
 import { Links } from "./links.js";
 import { makeChange, type Guard, type RowWrite } from "./local.js";
 import { CODES, type Message, type Of } from "./message.js";
-import { readFrame } from "./read.js";
+import { channelOf, passOver, readFrame } from "./read.js";
 import { textBytes } from "./op.js";
 import { remint, setAside } from "./settle.js";
 import type { StatusReport } from "./status.js";
@@ -251,13 +251,14 @@ export class Client {
     try {
       if (bytes.length > max.FRAME_BYTES_MAX) throw new Fault(Code.frameTooLarge, `a frame of ${bytes.length} bytes`, max.FRAME_BYTES_MAX);
       const wire = { agreed: session.agreed ?? CORE, baseMs: 0 };
-      const { channel, messages } = readFrame(bytes, (n) =>
-        n === session.channel?.number ? { ...wire, baseMs: session.channel.baseMs } : wire,
-      );
+      const of = channelOf(bytes);
+      if (of !== 0 && of !== session.channel?.number && of <= session.number) return passOver(bytes);
+      const { channel, messages } = readFrame(bytes, (n) => (n === session.channel?.number ? wireOf(session.channel, bytes, wire) : wire));
       for (const { message, bytes: cost } of messages) if (this.#session === session) this.#take(session, channel, message, cost);
       if (this.#session === session) session.channel?.grant(time);
     } catch (fault) {
       if (!(fault instanceof Fault)) throw fault;
+      if (session.channel?.names?.failed) this.space.set({ trustsNumbers: false });
       session.line.refuse(fault, time);
       this.#ended();
     }
@@ -397,7 +398,7 @@ export class Client {
   #onWelcome(session: Session, { version, profiles, limits, time }: Of<"welcome">): void {
     if (version !== 1) throw new Fault(Code.version, `version ${version} was not offered`, 1);
     const agreed = new Set([Profile.core, ...profiles.filter((code) => OFFERED.includes(code))]);
-    if (!agreed.has(Profile.rules)) agreed.delete(Profile.peer);
+    if (!agreed.has(Profile.rules)) for (const code of [Profile.peer, Profile.compact]) agreed.delete(code);
     session.agreed = agreed;
     session.limits = limits;
     // CLOCK-14: before further changes are minted on this connection.
@@ -485,6 +486,13 @@ export class Client {
     this.#session?.channel?.pump(this.#time);
     this.#links.pump(this.#time);
   }
+}
+
+/** How a frame of an open channel is read. */
+function wireOf({ baseMs, names }: Channel, frame: Uint8Array, wire: Wire): Wire {
+  if (!names) return { ...wire, baseMs };
+  names.literalBytes = frame.length;
+  return { ...wire, baseMs, names };
 }
 
 const CORE: ReadonlySet<number> = new Set([Profile.core]);

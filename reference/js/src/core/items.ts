@@ -2,7 +2,7 @@
 
 import type { Hex } from "./bytes.js";
 import type { Reader, Writer } from "./cbor.js";
-import { Profile, readReading, readRow, writeReading, writeRow, type Row, type Wire } from "./change.js";
+import { Profile, readAuthor, readReading, readRow, writeReading, writeRow, type Row, type Wire } from "./change.js";
 import { ZERO, type Reading } from "./clock.js";
 import { malformed } from "./fault.js";
 import type { Place } from "./op.js";
@@ -43,8 +43,9 @@ export function writeVerdict(w: Writer, { code, class: kind, detail }: Verdict):
 export function readItem(r: Reader, wire: Wire): Item {
   const items = r.array();
   if (items === 0) throw malformed("an empty item");
-  if (r.peek() === "bytes") {
-    const author = r.hex(16);
+  // A tag is negative; an author may be a number from 1.
+  if (r.peek() === "bytes" || (wire.names && r.peek() === "int" && (r.buffer[r.pos] as number) < 0x20)) {
+    const author = readAuthor(r, wire);
     if (items < 3) throw malformed("a group without rows");
     return { kind: "group", author, reading: readReading(r, wire.baseMs), rows: readRows(r, items - 2, "group", wire) };
   }
@@ -61,7 +62,7 @@ export function readItem(r: Reader, wire: Wire): Item {
       return { kind: "plain", rows: readRows(r, items - 1, "plain", wire) };
     case Tag.keyed:
       of(Profile.rules, 0);
-      return { kind: "keyed", author: r.hex(16), seq: r.int(1), rows: readRows(r, items - 3, "keyed", wire) };
+      return { kind: "keyed", author: readAuthor(r, wire), seq: r.int(1), rows: readRows(r, items - 3, "keyed", wire) };
     case Tag.settled:
       of(Profile.peer, 4);
       return { kind: "settled", author: r.hex(16), seq: r.int(1), link: r.hex(16) };

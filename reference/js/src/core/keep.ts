@@ -4,12 +4,13 @@ import { DigestSum, share, type Hex } from "./bytes.js";
 import { Reader, Writer } from "./cbor.js";
 import { hashOf, isSkip, nextLink, Profile, readPushed, writePushed, type Change, type Wire } from "./change.js";
 import { malformed } from "./fault.js";
+import { Names, type ColumnName } from "./names.js";
 import { Join, joinOf } from "./op.js";
 import type { Cell, RecordState } from "./record.js";
 import { Space, type Batch, type Own, type Random, type Status } from "./space.js";
 
 /** Changes are kept with all that any profile may put into them, and absolute times. */
-export const KEPT: Wire = { baseMs: 0, agreed: new Set(Object.values(Profile)) };
+export const KEPT: Wire = { baseMs: 0, agreed: new Set(Object.values(Profile)), names: new Names() };
 const STATUSES: readonly Status[] = ["waiting", "accepted", "rejected", "aside"];
 
 /** So many changed records are told one by one. */
@@ -64,6 +65,9 @@ function flushEntry(space: Space, what: string, batch: Batch): void {
       batch.set(what, settled ? new Writer().array(3).int(settled.seq).hex(settled.link).int(settled.at).bytes() : null);
       break;
     }
+    case "names":
+      batch.set("names", packTables(space.names));
+      break;
     case "rejections":
       batch.set("rejections", packRejections(space));
       break;
@@ -108,7 +112,7 @@ const readNames = (r: Reader): string[] | null => (r.peek() === "null" ? r.null(
 const list = <T>(r: Reader, item: () => T): T[] => Array.from({ length: r.array() }, item);
 
 function packMeta({ meta: m }: Space): Uint8Array {
-  const w = new Writer().array(16).hex(m.replica).int(m.floor.seq).hex(m.floor.link).int(m.settled).int(m.inBase);
+  const w = new Writer().array(17).hex(m.replica).int(m.floor.seq).hex(m.floor.link).int(m.settled).int(m.inBase);
   w.array(3).int(m.clock.ms).int(m.clock.counter).int(m.offset);
   if (m.cursor === null) w.null();
   else w.array(2).int(m.cursor.position).hex(m.cursor.history);
@@ -118,7 +122,7 @@ function packMeta({ meta: m }: Space): Uint8Array {
   packNames(w, m.known);
   w.bool(m.probing).int(m.resetAt).array(m.limits.size);
   for (const [key, value] of m.limits) w.array(2).int(key).int(value);
-  return w.bool(m.authorsKnown).int(m.resetTo).bytes();
+  return w.bool(m.authorsKnown).int(m.resetTo).bool(m.trustsNumbers).bytes();
 }
 
 function loadMeta(space: Space, bytes: Uint8Array): void {
@@ -154,7 +158,16 @@ function loadMeta(space: Space, bytes: Uint8Array): void {
     limits,
     authorsKnown: r.bool(),
     resetTo: r.uint(),
+    trustsNumbers: r.bool(),
   };
+}
+
+function packTables({ columns, replicas }: Names): Uint8Array {
+  const w = new Writer().array(2).array(columns.length);
+  for (const [field, rule] of columns) w.array(2).text(field).int(rule);
+  w.array(replicas.length);
+  for (const replica of replicas) w.hex(replica);
+  return w.bytes();
 }
 
 function packRejections(space: Space): Uint8Array {
@@ -176,7 +189,14 @@ const scratch = new Writer(4096);
 
 /** A record with its cells, by the joins of their rules. */
 function packRecord(record: RecordState): Uint8Array {
-  const w = scratch.array(5).text(record.collection).text(record.id).int(record.life).int(record.at).array(record.cells.size);
+  const w = scratch
+    .array(6)
+    .text(record.collection)
+    .text(record.id)
+    .int(record.life)
+    .int(record.at)
+    .int(record.number)
+    .array(record.cells.size);
   for (const { field, rule, key, stamp, dot, value } of record.cells.values()) {
     w.array(6).text(field).int(rule);
     if (stamp) w.value(key).array(3).int(stamp.ms).int(stamp.counter).hex(stamp.author);
@@ -208,11 +228,13 @@ function loadRecord(space: Space, bytes: Uint8Array): void {
   const record = space.base.load(share(r.text()), r.text());
   const life = r.uint();
   const at = r.uint();
+  const number = r.uint();
   record.load(
     life,
     at,
     list(r, () => readCell(r)),
   );
+  if (number > 0) space.base.loadNumber(record, number);
 }
 
 /** Opens a space on the entries of its store, in whatever order they come; on none it is a fresh replica. */
@@ -263,6 +285,14 @@ function loadEntry(space: Space, what: string, r: Reader, parts: Uint8Array[]): 
     case "author":
       space.settledOf.set(a, { seq: r.uint(), link: r.hex(16), at: r.uint() });
       break;
+    case "names": {
+      const columns = list(r, (): ColumnName => (r.array(), [share(r.text()), r.uint()]));
+      space.names = new Names(
+        columns,
+        list(r, () => r.hex(16)),
+      );
+      break;
+    }
     case "rejections":
       for (let n = items; n > 0; n--)
         (r.array(), space.rejections.push({ replica: r.hex(16), seq: r.uint(), code: r.uint(), change: readOwnChange(r) }));

@@ -31,6 +31,7 @@ export const SIGNAL_BYTES_MAX = 16_384;
 export const PRESENCE_BYTES_MAX = 1_024;
 export const PRESENCE_TTL_MAX_MS = 60_000;
 export const SUBSCRIPTION_COLLECTIONS_MAX = 64;
+export const NAMES_MAX = 4_096;
 export const REPAIR_LIST_MAX = 32;
 export const LIFE_MAX = 9_007_199_254_740_990;
 export const WAIT_MAX_MS = 86_400_000;

@@ -4,6 +4,7 @@ import type { Hex } from "./bytes.js";
 import type { Change, Pushed } from "./change.js";
 import type { Item, Verdict } from "./items.js";
 import type { Limits } from "./limits.js";
+import type { ColumnName } from "./names.js";
 
 /** A position and the history it was reached in; with what is staged, where a catch-up is under way. */
 export interface Cursor {
@@ -28,11 +29,13 @@ export type Message =
       cursor: Cursor | null;
       collections?: readonly string[];
       known?: readonly string[];
+      /** How many names of columns and replicas are kept (COMPACT-3). */
+      names?: readonly [columns: number, replicas: number];
     }
   | { type: "opened"; position: number; history: Hex; seq: number; link: Hex; baseMs: number; reset: number; rights?: number }
   | { type: "shut" }
   | { type: "push"; author?: Hex; before?: Hex; changes: readonly Pushed[] }
-  | { type: "ack"; seq: number; position: number; durability: number }
+  | { type: "ack"; seq: number; position: number; durability: number; numbers?: readonly number[] }
   | { type: "reject"; seq: number; position: number; verdict: Verdict }
   | { type: "change"; position: number; author: Hex; change: Change }
   | { type: "void"; position: number; author: Hex; seq: number; code: number; link?: Hex }
@@ -43,6 +46,13 @@ export type Message =
       history: Hex;
       items: readonly Item[];
       replaced?: readonly (readonly [Uint8Array, Uint8Array])[];
+    }
+  | {
+      type: "names";
+      firstColumn: number;
+      columns: readonly ColumnName[];
+      firstReplica: number;
+      replicas: readonly Hex[];
     }
   | { type: "mark"; position: number; history: Hex; fingerprint: Hex; backedUp?: number; horizon?: number }
   | { type: "ping"; n: number }
@@ -81,6 +91,7 @@ export const CODES: Record<Type, number> = {
   presence: 18,
   signal: 19,
   void: 21,
+  names: 22,
 };
 
 /** Types by their codes. */

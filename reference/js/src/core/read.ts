@@ -1,11 +1,12 @@
 /** Frames and messages as they are read (spec 3 and 7). */
 
-import { bytesCompare, textCompare, type Hex } from "./bytes.js";
+import { bytesCompare, share, textCompare, type Hex } from "./bytes.js";
 import { Reader } from "./cbor.js";
-import { Profile, readChange, readCollection, readPushed, type Pushed, type Wire } from "./change.js";
+import { Profile, readAuthor, readChange, readCollection, readPushed, type Pushed, type Wire } from "./change.js";
 import { Code, Fault, malformed } from "./fault.js";
 import { readItem, readVerdict, type Item } from "./items.js";
 import * as max from "./limits.js";
+import type { ColumnName } from "./names.js";
 import { TYPES, type Cursor, type Message, type Of, type Range, type Type } from "./message.js";
 
 /** The profiles that messages belong to, where it is not the core. */
@@ -15,6 +16,7 @@ const PROFILES: Partial<Record<Type, number>> = {
   ranges: Profile.repair,
   presence: Profile.presence,
   signal: Profile.signal,
+  names: Profile.compact,
 };
 
 /** What a message is read with: its reader, the channel, and how many of its items are left. */
@@ -129,6 +131,16 @@ function readReplaced(r: Reader): [Uint8Array, Uint8Array][] {
   });
 }
 
+function readCounts(r: Reader): [number, number] {
+  if (r.array() !== 2) throw malformed("two counts of names were expected");
+  return [r.uint(), r.uint()];
+}
+
+function readColumnName(r: Reader): ColumnName {
+  if (r.array() !== 2) throw malformed("a column is named by its field and rule");
+  return [share(r.text(max.FIELD_NAME_BYTES_MAX, 1)), r.uint()];
+}
+
 const READERS: { [T in Type]: (f: Fields) => Of<T> } = {
   hello(f) {
     const r = f.take(4);
@@ -155,7 +167,8 @@ const READERS: { [T in Type]: (f: Fields) => Of<T> } = {
     f.extensions(
       (key) =>
         f.when(subscribe, 0, key, () => (open.collections = readNames(r, 1))) ||
-        f.when(subscribe, 1, key, () => (open.known = readNames(r, 0))),
+        f.when(subscribe, 1, key, () => (open.known = readNames(r, 0))) ||
+        f.when(Profile.compact, 2, key, () => (open.names = readCounts(r))),
     );
     const { collections, known } = open;
     if (collections && known?.some((name) => !collections.includes(name))) throw malformed("known is what is not wanted");
@@ -192,7 +205,9 @@ const READERS: { [T in Type]: (f: Fields) => Of<T> } = {
   },
   ack(f) {
     const r = f.take(3);
-    return { type: "ack", seq: r.int(1), position: r.uint(), durability: r.int(1, 2) };
+    const ack: Of<"ack"> = { type: "ack", seq: r.int(1), position: r.uint(), durability: r.int(1, 2) };
+    f.extensions((key) => f.when(Profile.compact, 0, key, () => (ack.numbers = readUints(r))));
+    return ack;
   },
   reject(f) {
     const r = f.take(5);
@@ -200,7 +215,7 @@ const READERS: { [T in Type]: (f: Fields) => Of<T> } = {
   },
   change(f) {
     const r = f.take(4);
-    const head = { position: r.uint(), author: r.hex(16) };
+    const head = { position: r.uint(), author: readAuthor(r, f.wire) };
     const items = f.left + 1;
     f.left = 0;
     return { type: "change", ...head, change: readChange(r, r.int(1), items, f.wire) };
@@ -219,6 +234,12 @@ const READERS: { [T in Type]: (f: Fields) => Of<T> } = {
     const states: Of<"states"> = { type: "states", ...head, items };
     f.extensions((key) => f.when(Profile.repair, 0, key, () => (states.replaced = readReplaced(r))));
     return states;
+  },
+  names(f) {
+    const r = f.take(4);
+    const columns = { firstColumn: r.int(1), columns: Array.from({ length: r.array() }, () => readColumnName(r)) };
+    const replicas = { firstReplica: r.int(1), replicas: Array.from({ length: r.array() }, () => r.hex(16)) };
+    return { type: "names", ...columns, ...replicas };
   },
   mark(f) {
     const r = f.take(3);
@@ -272,6 +293,18 @@ function readMessage(r: Reader, wire: Wire): Message {
   return message;
 }
 
+/**
+ * Reads a frame of a channel that has ended, of which nothing is taken: its numbers stood for names that are gone (SESS-17, spec 22).
+ * Throws where it is not in its one encoding.
+ */
+export function passOver(bytes: Uint8Array): void {
+  const r = new Reader(bytes);
+  while (!r.done) r.any();
+}
+
+/** The channel of a frame. */
+export const channelOf = (bytes: Uint8Array): number => new Reader(bytes).int(0, max.CHANNEL_MAX);
+
 export interface Frame {
   readonly channel: number;
   /** Each with the bytes of its encoding, which is what it costs of a credit. */
@@ -288,6 +321,7 @@ export function readFrame(bytes: Uint8Array, wireOf: (channel: number) => Wire):
     const start = r.pos;
     const message = readMessage(r, wire);
     if (message.type === "opened") wire = { ...wire, baseMs: message.baseMs };
+    else if (message.type === "names") wire.names?.learn(message);
     messages.push({ message, bytes: r.pos - start });
   } while (!r.done);
   return { channel, messages };

@@ -44,6 +44,8 @@ export class RecordState {
   readonly cells = new Map<string, Cell>();
   /** The last position at which something of it changed, as far as is known. */
   at = 0;
+  /** The number that the server gave it in this life, or 0 (spec 22). */
+  number = 0;
 
   constructor(
     readonly collection: string,

@@ -113,7 +113,10 @@ export class Repair {
       for (const [key, cell] of [...record.cells])
         if (within(addressOf(record, cell))) base.touch(record.collection, record.id).remove(key);
     }
-    for (const item of items) base.take(item, to, this.space.wanted);
+    for (const item of items) {
+      base.take(item, to, this.space.wanted);
+      if ("rows" in item) base.numberRows(item.rows);
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import { hashOf, isSkip, nextLink, startLink, type Change, type Pushed } from ".
 import { observe, ZERO, type Reading } from "./clock.js";
 import { RETAINED_CHANGES_MIN, type Limits } from "./limits.js";
 import type { Cursor } from "./message.js";
+import { Names } from "./names.js";
 import { Overlay } from "./overlay.js";
 import { RecordState } from "./record.js";
 import { State } from "./state.js";
@@ -86,6 +87,8 @@ export interface Meta {
   resetTo: number;
   /** Whether the settled seqs of all authors are known (PEER-5). */
   authorsKnown: boolean;
+  /** Whether numbers may be asked for: none came that stood for nothing since base began (COMPACT-11). */
+  trustsNumbers: boolean;
 }
 
 const freshMeta = (space: string, replica: Hex): Meta => ({
@@ -103,6 +106,7 @@ const freshMeta = (space: string, replica: Hex): Meta => ({
   resetAt: 0,
   limits: new Map(),
   authorsKnown: true,
+  trustsNumbers: true,
   resetTo: 0,
 });
 
@@ -114,6 +118,8 @@ export class Space {
   readonly overlay = new Overlay();
   rejections: Rejection[] = [];
   stage: Stage | null = null;
+  /** The names that are kept with the cursor (COMPACT-6). */
+  names = new Names();
   /** How many parts the store has, and whether they are of another stage. */
   partsKept = 0;
   stageAnew = false;
@@ -266,6 +272,12 @@ export class Space {
     }
   }
 
+  /** Keeps other names, from the turn in which the cursor moves to where they were said (COMPACT-6). */
+  keepNames(names: Names): void {
+    this.names = names;
+    this.dirty.add("names");
+  }
+
   /** Drops what is staged of a catch-up (SYNC-31). */
   dropStage(): void {
     if (this.stage) {
@@ -286,6 +298,7 @@ export class Space {
     this.own = [];
     this.rejections = [];
     this.dirty.add("rejections");
+    this.keepNames(new Names());
     this.settledOf.clear();
     this.overlay.dropHeld();
     this.meta = freshMeta(this.name, toHex(this.random(16)));

@@ -25,11 +25,15 @@ export const writingOf = (author: Hex, { seq, reading, origin }: Change): Writin
 export class State {
   readonly collections = new Map<string, Map<string, RecordState>>();
   readonly #sums = new Map<string, DigestSum>();
+  readonly #numbered = new Map<number, RecordState>();
   /** Records that changed since `takeChanged`. */
   #changed = new Set<RecordState>();
 
   readonly #count = (record: RecordState, cell: Cell | null, times: 1 | -1): void => {
     this.sumOf(record.collection).add(digestOf(record, cell), times);
+    // A number is that of a life.
+    if (cell === null && times === -1) this.#numbered.delete(record.number);
+    if (cell === null) record.number = 0;
   };
 
   find(collection: string, id: string): RecordState | undefined {
@@ -63,6 +67,38 @@ export class State {
   /** Notes that a record of the state before is not in this one. */
   gone(record: RecordState): void {
     if (!this.find(record.collection, record.id)) this.#changed.add(record);
+  }
+
+  /** Notes the number that a server gave to a record, where that shows (spec 22). */
+  number(collection: string, id: string, number: number): void {
+    const record = this.find(collection, id);
+    if (!record?.alive || record.number === number) return;
+    this.#numbered.delete(record.number);
+    this.loadNumber(record, number);
+    this.#changed.add(record);
+  }
+
+  /** The number of a record of the store. */
+  loadNumber(record: RecordState, number: number): void {
+    record.number = number;
+    this.#numbered.set(number, record);
+  }
+
+  /** Notes the numbers that rows say. */
+  numberRows(rows: readonly Row[]): void {
+    for (const { collection, id, number } of rows) if (number !== undefined) this.number(collection, id, number);
+  }
+
+  /** The record of a number. */
+  numbered(number: number): RecordState | undefined {
+    return this.#numbered.get(number);
+  }
+
+  /** Whether each record that shows has its number. */
+  get allNumbered(): boolean {
+    let alive = 0;
+    for (const record of this.records()) if (record.alive) alive++;
+    return alive === this.#numbered.size;
   }
 
   *records(): Generator<RecordState> {

@@ -90,6 +90,7 @@ const WRITERS: { [T in Type]: (w: Writer, m: Of<T>, baseMs: number) => void } = 
     const end = head(w, m.type, 4, [
       [0, when(m.collections, writeNames)],
       [1, when(m.known, writeNames)],
+      [2, when(m.names, (w, [columns, replicas]) => w.array(2).int(columns).int(replicas))],
     ]);
     w.text(m.space).hex(m.replica).int(m.settled);
     writeCursor(w, m.cursor);
@@ -108,8 +109,9 @@ const WRITERS: { [T in Type]: (w: Writer, m: Of<T>, baseMs: number) => void } = 
     end();
   },
   ack(w, m) {
-    head(w, m.type, 3);
+    const end = head(w, m.type, 3, [[0, when(m.numbers, writeUints)]]);
     w.int(m.seq).int(m.position).int(m.durability);
+    end();
   },
   reject(w, m) {
     head(w, m.type, 5);
@@ -132,6 +134,13 @@ const WRITERS: { [T in Type]: (w: Writer, m: Of<T>, baseMs: number) => void } = 
     w.bool(m.last).int(m.to).hex(m.history);
     for (const item of m.items) writeItem(w, item, baseMs);
     end();
+  },
+  names(w, m) {
+    head(w, m.type, 4);
+    w.int(m.firstColumn).array(m.columns.length);
+    for (const [field, rule] of m.columns) w.array(2).text(field).int(rule);
+    w.int(m.firstReplica).array(m.replicas.length);
+    for (const replica of m.replicas) w.hex(replica);
   },
   mark(w, m) {
     const end = head(w, m.type, 3, [
