@@ -1,6 +1,6 @@
 /** Syncline for browsers and Node: records that every device keeps, reads and writes at once, and that become equal. */
 
-export { Replica, type EventOf, type ReplicaEvent, type ReplicaOptions, type StoreFailed } from "./replica.js";
+export { Replica, type EventOf, type ReplicaEvent, type ReplicaLike, type ReplicaOptions, type StoreFailed } from "./replica.js";
 export { Refused } from "./core/fault.js";
 export type { Time } from "./core/client.js";
 export type { StatusReport } from "./core/status.js";
@@ -13,3 +13,5 @@ export { webSocket, type Socket, type WebSocketOptions } from "./bind/websocket.
 export type { Store } from "./store/store.js";
 export { MemoryStore } from "./store/memory.js";
 export { IndexedDbStore } from "./store/indexeddb.js";
+export { SharedReplica, type SharedOptions } from "./shared.js";
+export type { Channel, Locks } from "./tabs.js";

@@ -45,6 +45,27 @@ interface Pending {
   readonly waiting: Waiting[];
 }
 
+/** What the model layer, and an application, need of a replica: this one, or one that several tabs share. */
+export type ReplicaLike = Pick<
+  Replica,
+  | "status"
+  | "show"
+  | "ids"
+  | "rejections"
+  | "presence"
+  | "on"
+  | "write"
+  | "start"
+  | "stop"
+  | "setToken"
+  | "subscribe"
+  | "present"
+  | "signal"
+  | "dismiss"
+  | "wipe"
+  | "close"
+>;
+
 const randomBytes: Random = (n) => crypto.getRandomValues(new Uint8Array(n));
 const platformClock = (): Time => ({ now: performance.timeOrigin + performance.now(), wall: Date.now() });
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -119,7 +140,16 @@ export class Replica {
 
   /** Writes rows as one change. It shows at once; the promise is kept once it is durable (MODEL-12). */
   async write(rows: readonly RowWrite[], guards: readonly Guard[] = []): Promise<number> {
-    const { result, durable } = this.#turn((client, time) => client.write(rows, guards, time));
+    return this.writeMarked(rows, guards, () => []);
+  }
+
+  /** @internal Writes, and commits an entry of another's with it. */
+  async writeMarked(
+    rows: readonly RowWrite[],
+    guards: readonly Guard[],
+    mark: (seq: number) => Iterable<readonly [string, Uint8Array]>,
+  ): Promise<number> {
+    const { result, durable } = this.#turn((client, time) => client.write(rows, guards, time), mark);
     await durable;
     return result;
   }
@@ -185,11 +215,15 @@ export class Replica {
   // ---- Turns -----------------------------------------------------------------------------------------------------
 
   /** Runs one turn of the machine. What it wrote is durable before its effects are let go (MODEL-3). */
-  #turn<T>(act: (client: Client, time: Time) => T): { result: T; durable: Promise<void> } {
+  #turn<T>(
+    act: (client: Client, time: Time) => T,
+    mark: (result: T) => Iterable<readonly [string, Uint8Array]> = () => [],
+  ): { result: T; durable: Promise<void> } {
     if (this.#closed) throw new Refused("the replica is closed");
     const result = act(this.#client, this.#clock());
     const { batch, effects } = this.#client.take();
     for (const [key, bytes] of batch) this.#pending.batch.set(key, bytes);
+    for (const [key, bytes] of mark(result)) this.#pending.batch.set(key, bytes);
     this.#pending.effects.push(...effects);
     const durable = new Promise<void>((resolve, reject) => void this.#pending.waiting.push({ resolve, reject }));
     // Whoever does not wait for it learns of a failure by its event.

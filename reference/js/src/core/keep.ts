@@ -7,7 +7,8 @@ import { malformed } from "./fault.js";
 import { Names, type ColumnName } from "./names.js";
 import { Join, joinOf } from "./op.js";
 import type { Cell, RecordState } from "./record.js";
-import { Space, type Batch, type Own, type Random, type Status } from "./space.js";
+import type { Held } from "./overlay.js";
+import { Space, type Batch, type Own, type Random, type Rejection, type Status } from "./space.js";
 
 /** Changes are kept with all that any profile may put into them, and absolute times. */
 export const KEPT: Wire = { baseMs: 0, agreed: new Set(Object.values(Profile)), names: new Names() };
@@ -125,7 +126,8 @@ function packMeta({ meta: m }: Space): Uint8Array {
   return w.bool(m.authorsKnown).int(m.resetTo).bool(m.trustsNumbers).bytes();
 }
 
-function loadMeta(space: Space, bytes: Uint8Array): void {
+/** @internal */
+export function loadMeta(space: Space, bytes: Uint8Array): void {
   const r = new Reader(bytes);
   r.array();
   const replica = r.hex(16);
@@ -222,7 +224,8 @@ function readCell(r: Reader): Cell {
   return { field, rule, key, ...name, value: held ? value : undefined };
 }
 
-function loadRecord(space: Space, bytes: Uint8Array): void {
+/** @internal A record of the store, which is not there yet. */
+export function loadRecord(space: Space, bytes: Uint8Array): void {
   const r = new Reader(bytes);
   r.array();
   const record = space.base.load(share(r.text()), r.text());
@@ -261,25 +264,40 @@ export function load(name: string, random: Random, entries: Iterable<readonly [s
   return space;
 }
 
+/** @internal An own change behind the one before it; the array's head is read. */
+export function readOwn(space: Space, r: Reader): Own {
+  const status = STATUSES[r.uint()] ?? "waiting";
+  const position = r.uint();
+  const replacedBy = r.uint();
+  const change = readOwnChange(r);
+  const hash = hashOf(change);
+  return { change, hash, link: nextLink(space.linkAt(change.seq - 1) as Hex, hash), status, position, replacedBy };
+}
+
+/** @internal A change held of another author; the array's head is read. */
+export function readHeld(r: Reader): Held {
+  const link = r.hex(16);
+  const behind = r.uint();
+  return { link, behind, nth: r.uint(), change: readOwnChange(r) };
+}
+
+/** @internal */
+export function readRejection(r: Reader): Rejection {
+  r.array();
+  return { replica: r.hex(16), seq: r.uint(), code: r.uint(), change: readOwnChange(r) };
+}
+
 function loadEntry(space: Space, what: string, r: Reader, parts: Uint8Array[]): void {
   const [kind, a = ""] = what.split(" ");
   const items = r.array();
   switch (kind) {
-    case "own": {
-      const status = STATUSES[r.uint()] ?? "waiting";
-      const position = r.uint();
-      const replacedBy = r.uint();
-      const change = readOwnChange(r);
-      const hash = hashOf(change);
-      space.own.push({ change, hash, link: nextLink(space.linkAt(change.seq - 1) as Hex, hash), status, position, replacedBy });
+    case "own":
+      space.own.push(readOwn(space, r));
       break;
-    }
     case "held": {
-      const link = r.hex(16);
-      const behind = r.uint();
-      const nth = r.uint();
-      space.overlay.hold(a, { link, behind, nth, change: readOwnChange(r) });
-      space.arrivals = Math.max(space.arrivals, nth + 1);
+      const held = readHeld(r);
+      space.overlay.hold(a, held);
+      space.arrivals = Math.max(space.arrivals, held.nth + 1);
       break;
     }
     case "author":
@@ -294,8 +312,7 @@ function loadEntry(space: Space, what: string, r: Reader, parts: Uint8Array[]): 
       break;
     }
     case "rejections":
-      for (let n = items; n > 0; n--)
-        (r.array(), space.rejections.push({ replica: r.hex(16), seq: r.uint(), code: r.uint(), change: readOwnChange(r) }));
+      space.rejections = Array.from({ length: items }, () => readRejection(r));
       break;
     case "stage":
       space.stage = { to: r.uint(), history: r.hex(8), replaces: r.bool(), parts };

@@ -189,6 +189,11 @@ export class Space {
 
   readonly wanted = (collection: string): boolean => this.wants(collection);
 
+  /** @internal Puts an own change in its place by its seq. */
+  placeOwn(own: Own): void {
+    this.own[own.change.seq - this.meta.floor.seq - 1] = own;
+  }
+
   /** Takes a change of its own into the chain and the overlay. */
   append(change: Change): Own {
     const hash = hashOf(change);

@@ -57,6 +57,14 @@ export class State {
     return record;
   }
 
+  /** Lets go of a record that stands otherwise in the store by now; the sums are the store's too. */
+  unload(collection: string, id: string): void {
+    const record = this.find(collection, id);
+    if (!record) return;
+    this.#numbered.delete(record.number);
+    this.collections.get(collection)?.delete(id);
+  }
+
   /** Takes a record out, as if it had never been. */
   drop(record: RecordState): void {
     record.setLife(0);

@@ -4,7 +4,7 @@ import { decode, encode } from "../core/cbor.js";
 import { Fault, Refused } from "../core/fault.js";
 import type { RowWrite } from "../core/local.js";
 import { toValue, type Value } from "../core/value.js";
-import type { Replica } from "../replica.js";
+import type { ReplicaLike } from "../replica.js";
 import { Collection } from "./collection.js";
 import { Emitter } from "./events.js";
 import { write, type Fields, type Writes } from "./field.js";
@@ -43,7 +43,7 @@ export class Models extends Emitter<{ status: Connection; presence: readonly Oth
   #status = "";
   readonly #ends: (() => void)[];
 
-  constructor(readonly replica: Replica) {
+  constructor(readonly replica: ReplicaLike) {
     super();
     this.#ends = [
       replica.on("changed", ({ records }) => this.#changed(records)),

@@ -19,12 +19,21 @@ export class IndexedDbStore implements Store {
   static async open(name: string): Promise<IndexedDbStore> {
     const release = await lock(`syncline ${name}`);
     try {
-      const db = await openDB<Schema>(`syncline ${name}`, 1, { upgrade: (db) => void db.createObjectStore("entries") });
-      return new IndexedDbStore(db, release);
+      return await IndexedDbStore.#open(name, release);
     } catch (error) {
       release();
       throw error;
     }
+  }
+
+  /** Opens the store beside other tabs. Only for `SharedReplica`, which has one tab write. */
+  static shared(name: string): Promise<IndexedDbStore> {
+    return IndexedDbStore.#open(name, () => undefined);
+  }
+
+  static async #open(name: string, release: () => void): Promise<IndexedDbStore> {
+    const db = await openDB<Schema>(`syncline ${name}`, 1, { upgrade: (db) => void db.createObjectStore("entries") });
+    return new IndexedDbStore(db, release);
   }
 
   /** Takes the whole store away. It must not be open. */
