@@ -17,8 +17,8 @@ use syncline::limits;
 use syncline::server::Server;
 use syncline::store::{Store, StoreError};
 
-/// Where the door is.
-pub(crate) const PATH: &str = "/admin/spaces";
+/// Where the spaces are.
+const PATH: &str = "/admin/spaces";
 
 /// One thing that an operator does.
 #[derive(Debug, Clone, PartialEq, Eq)]

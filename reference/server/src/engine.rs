@@ -16,8 +16,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hyper::StatusCode;
 use syncline::clock::Now;
-use syncline::message::{self, Message};
-use syncline::registry::Profiles;
 use syncline::server::{Access, ConnId, Input, Output, Server};
 use syncline::store::{StoreError, Transact};
 use syncline_store::SqliteStore;
@@ -25,9 +23,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::{Level, debug, enabled, error, info};
+use tracing::{error, info};
 
 use crate::admin::{Admin, Answer};
+use crate::trail::{log_errors, log_opens};
 
 /// Events that wait for the engine; more make their sockets wait.
 const EVENTS_MAX: usize = 4_096;
@@ -42,6 +41,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 const BYE_WAIT_MS: u64 = 2_000;
 /// How long clients have to leave when the server stops.
 const DRAIN_WAIT_MS: u64 = 2_000;
+/// How long after a reader held the write-ahead log back it is looked at again.
+const SCRUB_WAIT_MS: u64 = 5_000;
 
 /// What sockets tell the engine.
 enum Event {
@@ -55,8 +56,10 @@ enum Event {
     Room(ConnId),
     /// Who may come in has changed.
     Access(Access),
-    /// What an operator with this token wants done, and where the answer goes.
-    Admin(Option<String>, Admin, oneshot::Sender<Answer>),
+    /// Whether this is the token of an administrator.
+    Ask(Option<String>, oneshot::Sender<bool>),
+    /// What an administrator wants done, and where the answer goes.
+    Admin(Admin, oneshot::Sender<Answer>),
     Drain,
 }
 
@@ -97,6 +100,7 @@ impl Engine {
             started: Instant::now(),
             drain_until_ms: None,
             wake_ms: None,
+            scrub_ms: None,
         };
         let runtime = Handle::current();
         thread::Builder::new().name("engine".to_owned()).spawn(move || {
@@ -142,10 +146,17 @@ impl Engine {
         self.tell(Event::Access(access)).await;
     }
 
-    /// What comes of what an operator wants; nothing once the engine has stopped.
-    pub(crate) async fn administer(&self, token: Option<String>, admin: Admin) -> Option<Answer> {
+    /// Whether this is the token of an administrator; nothing once the engine has stopped.
+    pub(crate) async fn is_admin(&self, token: Option<String>) -> Option<bool> {
         let (answer, answered) = oneshot::channel();
-        self.tell(Event::Admin(token, admin, answer)).await;
+        self.tell(Event::Ask(token, answer)).await;
+        answered.await.ok()
+    }
+
+    /// What comes of what an administrator wants; nothing once the engine has stopped.
+    pub(crate) async fn administer(&self, admin: Admin) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Event::Admin(admin, answer)).await;
         answered.await.ok()
     }
 
@@ -170,6 +181,8 @@ struct Core {
     drain_until_ms: Option<u64>,
     /// When the state machine is due, as of the last wait or tick. Under load there may be no wait for long.
     wake_ms: Option<u64>,
+    /// When what was erased is next tried to be driven out of the write-ahead log; a reader held it back.
+    scrub_ms: Option<u64>,
 }
 
 /// A connection, as the engine knows it.
@@ -201,7 +214,7 @@ impl Core {
     /// The next event, or nothing when it is time to wake.
     fn wait(&mut self, runtime: &Handle, events: &mut mpsc::Receiver<Event>) -> Result<Option<Event>, Disconnected> {
         self.wake_ms = self.server.next_wake();
-        let Some(wake_ms) = self.wake_ms.into_iter().chain(self.drain_until_ms).min() else {
+        let Some(wake_ms) = self.wake_ms.into_iter().chain(self.drain_until_ms).chain(self.scrub_ms).min() else {
             return events.blocking_recv().map(Some).ok_or(Disconnected);
         };
         let wait = Duration::from_millis(wake_ms.saturating_sub(self.now().mono_ms));
@@ -225,6 +238,9 @@ impl Core {
         self.commit();
         self.due.extend(self.server.take_ready());
         let now = self.now();
+        if self.scrub_ms.is_some_and(|scrub_ms| scrub_ms <= now.mono_ms) {
+            self.scrub(now);
+        }
         for id in std::mem::take(&mut self.due) {
             self.poll(now, id);
         }
@@ -266,7 +282,12 @@ impl Core {
                 self.server.set_access(access);
                 self.handle(now, Input::Recheck);
             }
-            Event::Admin(token, admin, answer) => self.administer(now, token.as_deref(), &admin, answer),
+            Event::Ask(token, answer) => {
+                let is_admin = self.server.grant(token.as_deref(), now.wall_ms).is_some_and(|grant| grant.admin);
+                // Who asked may have gone.
+                let _ = answer.send(is_admin);
+            }
+            Event::Admin(admin, answer) => self.administer(now, &admin, answer),
             Event::Drain => {
                 self.drain_until_ms = Some(now.mono_ms + DRAIN_WAIT_MS);
                 self.handle(now, Input::Drain { wait_ms: BYE_WAIT_MS });
@@ -275,22 +296,15 @@ impl Core {
     }
 
     /// Does what an operator wants, in a transaction of its own.
-    fn administer(&mut self, now: Now, token: Option<&str>, admin: &Admin, answer: oneshot::Sender<Answer>) {
-        if !self.server.grant(token, now.wall_ms).is_some_and(|grant| grant.admin) {
-            let body = "{\"error\":\"this needs the token of an administrator\"}".to_owned();
-            let _ = answer.send(Answer { status: StatusCode::FORBIDDEN, body });
-            return;
-        }
+    fn administer(&mut self, now: Now, admin: &Admin, answer: oneshot::Sender<Answer>) {
         self.commit();
         let done = admin.run(now, &mut self.server, &mut self.store).and_then(|done| self.store.commit().map(|()| done));
         let said = match done {
             Ok(done) => {
                 self.server.committed();
                 info!(?admin, status = done.status.as_u16(), "administered");
-                if admin.erases()
-                    && let Err(error) = self.store.scrub()
-                {
-                    error!(%error, "what was erased may still be in the write-ahead log until the next checkpoint");
+                if admin.erases() {
+                    self.scrub(now);
                 }
                 done
             }
@@ -301,6 +315,18 @@ impl Core {
         };
         // Who asked may have gone.
         let _ = answer.send(said);
+    }
+
+    /// Drives what was erased out of the write-ahead log, at the latest once nobody reads the store. (ACCESS-19)
+    fn scrub(&mut self, now: Now) {
+        self.scrub_ms = match self.store.scrub() {
+            Ok(true) => None,
+            Ok(false) => Some(now.mono_ms + SCRUB_WAIT_MS),
+            Err(error) => {
+                error!(%error, "what was erased is still in the write-ahead log; this is tried again");
+                Some(now.mono_ms + SCRUB_WAIT_MS)
+            }
+        };
     }
 
     fn handle(&mut self, now: Now, input: Input) {
@@ -362,38 +388,4 @@ struct Disconnected;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Logs which spaces a connection opens. Only at level debug: it reads the frame a second time.
-fn log_opens(id: ConnId, frame: &[u8]) {
-    if !enabled!(Level::DEBUG) {
-        return;
-    }
-    let Ok(frame) = message::decode_frame(frame, Profiles::OFFERED, |_| 0) else { return };
-    for message in frame.messages {
-        if let Message::Open(open) = message {
-            debug!(connection = id.0, channel = frame.channel, space = open.space, replica = %open.replica, "open");
-        }
-    }
-}
-
-/// Logs the errors that a connection is sent. Frames of errors are short; the others are not read for it.
-fn log_errors(id: ConnId, frame: &[u8]) {
-    const ERROR_FRAME_BYTES_MAX: usize = 320;
-    if frame.len() > ERROR_FRAME_BYTES_MAX || !enabled!(Level::INFO) {
-        return;
-    }
-    let Ok(frame) = message::decode_frame(frame, Profiles::OFFERED, |_| 0) else { return };
-    for message in frame.messages {
-        if let Message::Error(error) = message {
-            info!(
-                connection = id.0,
-                channel = frame.channel,
-                code = error.code.name(),
-                detail = error.detail,
-                text = error.text,
-                "refused"
-            );
-        }
-    }
 }

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use syncline::fault;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tracing::{debug, info};
 
-use crate::admin::Admin;
 use crate::engine::Engine;
+use crate::reply::{Body, say};
 use crate::socket;
 
 /// The subprotocol of this version. (BIND-1)
@@ -32,7 +32,7 @@ impl Gate {
     }
 
     /// Answers one request; a good handshake leaves a task that serves the WebSocket and keeps the seat.
-    pub(crate) fn answer(&self, mut request: Request<Incoming>, engine: &Engine, seat: &Arc<OwnedSemaphorePermit>) -> Response<String> {
+    pub(crate) fn answer(&self, mut request: Request<Incoming>, engine: &Engine, seat: &Arc<OwnedSemaphorePermit>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/healthz") => return say(StatusCode::OK, "ok\n"),
             (&Method::GET, "/" | "/sync") => {}
@@ -47,7 +47,7 @@ impl Gate {
         *bare.version_mut() = request.version();
         *bare.headers_mut() = request.headers().clone();
         let mut response = match create_response(&bare) {
-            Ok(response) => response.map(|()| String::new()),
+            Ok(response) => response.map(|()| Body::Left(String::new())),
             Err(error) => return say(StatusCode::BAD_REQUEST, &format!("not a WebSocket handshake: {error}\n")),
         };
         response.headers_mut().insert(
@@ -65,22 +65,6 @@ impl Gate {
         response
     }
 
-    /// Answers a request to the operator's door.
-    pub(crate) async fn administer(&self, request: &Request<Incoming>, engine: &Engine) -> Response<String> {
-        let admin = match Admin::from_request(request.method(), request.uri().path()) {
-            Ok(admin) => admin,
-            Err(status) => return say(status, "see GET /admin/spaces\n"),
-        };
-        if let Err((status, why)) = self.check_names(request.headers()) {
-            return say(status, why);
-        }
-        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        match engine.administer(token.map(str::to_owned), admin).await {
-            Some(answer) => say(answer.status, &format!("{}\n", answer.body)),
-            None => say(StatusCode::SERVICE_UNAVAILABLE, "the server stops\n"),
-        }
-    }
-
     fn check(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
         self.check_names(headers)?;
         if !headers.contains_key(UPGRADE) {
@@ -96,7 +80,7 @@ impl Gate {
     }
 
     /// Who the request is for, and which page sends it.
-    fn check_names(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    pub(crate) fn check_names(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let host = text(HOST).unwrap_or_default();
         // SEC-3. A page on another site can have its name resolve to this machine; its requests still carry that name.
@@ -137,15 +121,6 @@ fn host_name(authority: &str) -> &str {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => authority,
     }
-}
-
-fn say(status: StatusCode, why: &str) -> Response<String> {
-    let mut response = Response::new(why.to_owned());
-    *response.status_mut() = status;
-    if status == StatusCode::UPGRADE_REQUIRED {
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    response
 }
 
 #[cfg(test)]

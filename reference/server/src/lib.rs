@@ -10,16 +10,19 @@
 
 pub mod admin;
 pub mod config;
+mod door;
 mod engine;
 mod gate;
 pub mod operate;
+mod reply;
 mod socket;
 pub mod tokens;
+mod trail;
 mod watch;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +38,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::{info, warn};
 
 pub use config::Config;
+use door::Door;
 use engine::Engine;
 use gate::Gate;
 use watch::Watch;
@@ -104,6 +108,7 @@ pub async fn bind(config: Config) -> Result<Bound, ServeError> {
     let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let store = open_store(config.data.clone())?;
+    let door = Door::new(store.path().to_owned());
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(ServeError::Entropy)?;
     let watch = Watch::new(&config).map_err(ServeError::Access)?;
@@ -117,19 +122,34 @@ pub async fn bind(config: Config) -> Result<Bound, ServeError> {
     let server = Server::new(settings, Entropy::new(seed));
     let (engine, stopped) = Engine::start(server, store).map_err(ServeError::Thread)?;
     let gate = Gate::new(address, config.is_open(), config.allow_origins);
-    Ok(Bound { listener, address, gate: Arc::new(gate), watch, engine, stopped })
+    Ok(Bound { listener, address, entrance: Arc::new(Entrance { gate, door }), watch, engine, stopped })
 }
 
 fn open_store(folder: PathBuf) -> Result<SqliteStore, ServeError> {
-    std::fs::create_dir_all(&folder).map_err(|reason| ServeError::Folder { folder: folder.clone(), reason })?;
+    make_folder(&folder)?;
     Ok(SqliteStore::open(folder.join(STORE_FILE), Kind::Server)?)
+}
+
+/// Makes the folder, for its owner alone, where there is none.
+fn make_folder(folder: &Path) -> Result<(), ServeError> {
+    let mut made = std::fs::DirBuilder::new();
+    made.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o700);
+    made.create(folder).map_err(|reason| ServeError::Folder { folder: folder.to_owned(), reason })
+}
+
+/// What answers HTTP.
+struct Entrance {
+    gate: Gate,
+    door: Door,
 }
 
 /// A server that has its address and its store.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    gate: Arc<Gate>,
+    entrance: Arc<Entrance>,
     watch: Watch,
     engine: Engine,
     stopped: oneshot::Receiver<()>,
@@ -146,11 +166,11 @@ impl Bound {
     /// # Errors
     /// The engine stopped for another reason.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, address, gate, watch, engine, mut stopped } = self;
+        let Self { listener, address, entrance, watch, engine, mut stopped } = self;
         info!(%address, "listening");
         tokio::select! {
             () = shutdown => {}
-            () = accept(&listener, &gate, &engine) => {}
+            () = accept(&listener, &entrance, &engine) => {}
             () = watch.run(engine.clone()) => {}
             _ = &mut stopped => return Err(ServeError::Engine),
         }
@@ -163,7 +183,7 @@ impl Bound {
     }
 }
 
-async fn accept(listener: &TcpListener, gate: &Arc<Gate>, engine: &Engine) {
+async fn accept(listener: &TcpListener, entrance: &Arc<Entrance>, engine: &Engine) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -178,20 +198,20 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, engine: &Engine) {
             warn!(%peer, connections_max = CONNECTIONS_MAX, "no room for a connection");
             continue;
         };
-        tokio::spawn(serve(stream, Arc::clone(gate), engine.clone(), Arc::new(seat)));
+        tokio::spawn(serve(stream, Arc::clone(entrance), engine.clone(), Arc::new(seat)));
     }
 }
 
 /// Serves HTTP on the connection; one that becomes a WebSocket lives on in a task of its own and keeps the seat.
-async fn serve(stream: TcpStream, gate: Arc<Gate>, engine: Engine, seat: Arc<tokio::sync::OwnedSemaphorePermit>) {
+async fn serve(stream: TcpStream, entrance: Arc<Entrance>, engine: Engine, seat: Arc<tokio::sync::OwnedSemaphorePermit>) {
     // A frame is written whole; waiting for more to fill a packet only delays it.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let (gate, engine, seat) = (Arc::clone(&gate), engine.clone(), Arc::clone(&seat));
+        let (entrance, engine, seat) = (Arc::clone(&entrance), engine.clone(), Arc::clone(&seat));
         async move {
-            let answer = match request.uri().path().starts_with(admin::PATH) {
-                true => gate.administer(&request, &engine).await,
-                false => gate.answer(request, &engine, &seat),
+            let answer = match request.uri().path().starts_with(door::PATH) {
+                true => entrance.door.answer(&request, &entrance.gate, &engine).await,
+                false => entrance.gate.answer(request, &engine, &seat),
             };
             Ok::<_, std::convert::Infallible>(answer)
         }

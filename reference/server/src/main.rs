@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use syncline_server::config::{Args, Config, DEFAULT_DATA, LogFormat};
-use syncline_server::operate::{Command, operate};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -24,9 +23,9 @@ async fn main() -> ExitCode {
 
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
-    if let Some(Command::Space { target, verb }) = args.command {
+    if let Some(command) = args.command {
         let folder = args.data.unwrap_or_else(|| DEFAULT_DATA.into());
-        let said = tokio::task::block_in_place(|| operate(&target, verb, folder))?;
+        let said = tokio::task::block_in_place(|| command.run(folder))?;
         println!("{said}");
         return Ok(());
     }

@@ -1,25 +1,32 @@
-//! `syncline-server space`: the operator's commands, against a running server or a stopped one's folder.
+//! The operator's commands, against a running server or a folder: `space`, `backup`, `restore`.
 
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use syncline::change::RecordName;
 use syncline::clock::Now;
 use syncline::entropy::Entropy;
 use syncline::server::{Server, ServerConfig};
 use syncline::store::Transact;
+use syncline_store::{Kind, copy, create_private};
 
 use crate::admin::{Admin, Answer};
-use crate::{ServeError, open_store};
+use crate::door::BACKUP_PATH;
+use crate::{STORE_FILE, ServeError, make_folder, open_store};
 
 /// How long a running server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take until it begins to send a backup: it makes the copy first, at the pace of its disk.
+const BACKUP_PATIENCE: Duration = Duration::from_secs(6 * 3_600);
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// The longest head of an answer.
+const HEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// What the program does instead of serving.
 #[derive(Debug, Subcommand)]
@@ -31,6 +38,18 @@ pub enum Command {
         target: Target,
         #[command(subcommand)]
         verb: Verb,
+    },
+    /// Copies all that a server holds to a file, whether it runs (--server, or --data on its machine) or not (--data)
+    Backup {
+        #[command(flatten)]
+        target: Target,
+        /// The copy; made, never overwritten
+        file: PathBuf,
+    },
+    /// Makes the folder of --data from a backup, for a server to be started on
+    Restore {
+        /// What `backup` wrote
+        file: PathBuf,
     },
 }
 
@@ -86,17 +105,67 @@ impl Verb {
     }
 }
 
-/// Does it, and gives what there is to print; an answer other than 200 is an error.
-///
-/// # Errors
-/// The server or the folder cannot be had, or the answer says why it was not done.
-pub fn operate(target: &Target, verb: Verb, folder: PathBuf) -> Result<String, Box<dyn std::error::Error>> {
+impl Command {
+    /// Does it, and gives what there is to print.
+    ///
+    /// # Errors
+    /// The server or the folder cannot be had, or the answer says why it was not done.
+    pub fn run(self, folder: PathBuf) -> Result<String, Box<dyn std::error::Error>> {
+        match self {
+            Self::Space { target, verb } => operate(&target, verb, folder),
+            Self::Backup { target, file } => back_up(&target, &file, &folder),
+            Self::Restore { file } => restore(&file, &folder),
+        }
+    }
+}
+
+/// An answer other than 200 is an error.
+fn operate(target: &Target, verb: Verb, folder: PathBuf) -> Result<String, Box<dyn std::error::Error>> {
     let admin = verb.admin();
-    let answer = match &target.server {
-        Some(url) => ask(url, target, &admin)?,
-        None => run(&admin, folder)?,
-    };
-    if answer.status == StatusCode::OK { Ok(answer.body) } else { Err(format!("{}: {}", answer.status, answer.body.trim_end()).into()) }
+    match &target.server {
+        Some(url) => {
+            let (method, path) = admin.request();
+            let mut body = String::new();
+            ask(url, target, (&method, &path), PATIENCE)?.take(ANSWER_BYTES_MAX).read_to_string(&mut body)?;
+            Ok(body.trim_end().to_owned())
+        }
+        None => match run(&admin, folder)? {
+            Answer { status: StatusCode::OK, body } => Ok(body),
+            refused => Err(format!("{}: {}", refused.status, refused.body).into()),
+        },
+    }
+}
+
+fn back_up(target: &Target, file: &Path, folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    match &target.server {
+        None => copy(&folder.join(STORE_FILE), file, Kind::Server)?,
+        Some(url) => {
+            let mut sent = file.as_os_str().to_owned();
+            sent.push(".sent");
+            let fetched = fetch(url, target, Path::new(&sent)).and_then(|()| Ok(copy(Path::new(&sent), file, Kind::Server)?));
+            // It is copied or of no use; what is told is what came of it.
+            let _ = fs::remove_file(&sent);
+            fetched?;
+        }
+    }
+    Ok(format!("backed up to {}, {} bytes", file.display(), fs::metadata(file)?.len()))
+}
+
+/// Has a running server send its backup. One that is cut short is found when it is read: it is no whole store.
+fn fetch(url: &str, target: &Target, to: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    // One that was broken off; none is no fault.
+    let _ = fs::remove_file(to);
+    let mut sent = create_private(to)?;
+    let mut answer = ask(url, target, (&Method::POST, BACKUP_PATH), BACKUP_PATIENCE)?;
+    io::copy(&mut answer, &mut sent)?;
+    Ok(())
+}
+
+fn restore(file: &Path, folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    make_folder(folder)?;
+    let to = folder.join(STORE_FILE);
+    copy(file, &to, Kind::Server)?;
+    Ok(format!("restored to {}; start the server with --data {}", to.display(), folder.display()))
 }
 
 fn run(admin: &Admin, folder: PathBuf) -> Result<Answer, Box<dyn std::error::Error>> {
@@ -113,7 +182,8 @@ fn run(admin: &Admin, folder: PathBuf) -> Result<Answer, Box<dyn std::error::Err
     Ok(answer)
 }
 
-fn ask(url: &str, target: &Target, admin: &Admin) -> Result<Answer, Box<dyn std::error::Error>> {
+/// Asks a running server, and gives the body of an answer of 200; any other is an error.
+fn ask(url: &str, target: &Target, (method, path): (&Method, &str), patience: Duration) -> Result<impl Read, Box<dyn std::error::Error>> {
     let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     let authority = authority.filter(|rest| !rest.contains('/')).ok_or("--server: allowed is http://HOST:PORT")?;
     let address = authority.to_socket_addrs()?.next().ok_or("--server: the host has no address")?;
@@ -127,16 +197,25 @@ fn ask(url: &str, target: &Target, admin: &Admin) -> Result<Answer, Box<dyn std:
     if token.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Err("--token: allowed are printable ASCII characters without blanks".into());
     }
-    let (method, path) = admin.request();
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok()).and_then(|code| StatusCode::from_u16(code).ok());
-    let (status, (_, body)) = status.zip(answer.split_once("\r\n\r\n")).ok_or("the server's answer is no HTTP")?;
-    Ok(Answer { status, body: body.to_owned() })
+    let mut answer = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if (&mut answer).take(HEAD_BYTES_MAX).read_line(&mut head)? == 0 || head.len() as u64 > HEAD_BYTES_MAX {
+            return Err("the server's answer is no HTTP".into());
+        }
+    }
+    let status = head.split(' ').nth(1).and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok());
+    let status = status.ok_or("the server's answer is no HTTP")?;
+    if status != StatusCode::OK {
+        let mut body = String::new();
+        answer.take(ANSWER_BYTES_MAX).read_to_string(&mut body)?;
+        return Err(format!("{status}: {}", body.trim_end()).into());
+    }
+    Ok(answer)
 }

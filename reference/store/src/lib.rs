@@ -5,18 +5,23 @@
 //! | `kv` | every key of the store; a value is preceded by the CRC-32 of key and value, 4 bytes, big-endian |
 //! | `meta` | `format`, the version of this layout, and `kind`, whose store it is |
 //!
-//! A commit is on disk when it returns (write-ahead log, full sync). One process has the file at a time. Damage is found
+//! A commit is on disk when it returns (write-ahead log, full sync). One process has the file at a time, by the lock of the
+//! file `…-lock` beside it; others may read, to copy it. Damage is found
 //! when the file is opened, or at the latest when the damaged value is read, and is an error: it is never served.
 
+mod copy;
 mod open;
 mod pending;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use syncline::store::{Entry, Store, StoreError, Transact};
 
+pub use copy::{CopyError, copy, create_private};
+use open::Opened;
 pub use open::{FORMAT, Kind, OpenError};
 use pending::{Pending, Write};
 
@@ -34,6 +39,8 @@ pub struct SqliteStore {
     staged: Staged,
     /// Whether a savepoint stands at the mark. If not, all that was written since is pending.
     saved: bool,
+    /// Held until the connection before it is closed.
+    _lock: File,
 }
 
 /// What became of the writes that SQLite was given since the last commit.
@@ -52,8 +59,24 @@ impl SqliteStore {
     /// The file cannot be read and written, another process has it, or it is not a whole store of this kind and version.
     pub fn open(path: impl AsRef<Path>, kind: Kind) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
-        let connection = open::open(&path, kind)?;
-        Ok(Self { connection, path, pending: Pending::default(), staged: Staged::Nothing, saved: false })
+        let Opened { connection, lock, format } = open::open(&path, kind)?;
+        let mut store = Self { connection, path, pending: Pending::default(), staged: Staged::Nothing, saved: false, _lock: lock };
+        if format < FORMAT {
+            let path = store.path.clone();
+            store.upgrade(kind).map_err(|error| OpenError::Upgrade { path, found: format, reason: error.0 })?;
+        }
+        Ok(store)
+    }
+
+    /// Brings the file to the present format, whole or not at all.
+    fn upgrade(&mut self, kind: Kind) -> Result<(), StoreError> {
+        match kind {
+            Kind::Server => syncline::server::upgrade(self)?,
+            Kind::Client => syncline::client::upgrade(self)?,
+        }
+        self.begin()?;
+        self.execute("UPDATE meta SET value = ?1 WHERE name = 'format'", [FORMAT.to_string()])?;
+        self.commit()
     }
 
     /// Where the file is.
@@ -62,12 +85,13 @@ impl SqliteStore {
     }
 
     /// Moves all that is committed into the file and empties the write-ahead log, so that nothing deleted is left in it.
+    /// False where a reader, as `copy` is one, still needs the log: then it is to be tried again.
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn scrub(&mut self) -> Result<(), StoreError> {
-        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        emptied.map_err(|error| self.error(&error))
+    pub fn scrub(&mut self) -> Result<bool, StoreError> {
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        busy.map(|busy| busy == 0).map_err(|error| self.error(&error))
     }
 
     /// Runs a statement that writes, in the open transaction or a new one.

@@ -1,20 +1,29 @@
 //! Opening a file: whose it is, whether it is whole, and that nobody else has it.
 
 use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
+use crate::copy::with_ending;
 use crate::entry;
 
-/// The version of the layout that this code writes, and the newest that it reads.
-pub const FORMAT: i64 = 1;
+/// The version of the layout that this code writes, and the newest that it reads. Older ones are brought to it when opened.
+///
+/// | format | layout |
+/// |---|---|
+/// | 1 | every cell in a row of its own |
+/// | 2 | small cells in their record's row |
+pub const FORMAT: i64 = 2;
 
 /// SQLite's `application_id` of our files: "sync".
 const APPLICATION: i64 = 0x7379_6e63;
-/// How long an opener waits for another process to let go of the file.
+/// How long a statement waits for another process that copies the file.
 const BUSY_WAIT: Duration = Duration::from_millis(200);
+/// The file beside the store whose lock says that a process has the store.
+const LOCK_ENDING: &str = "-lock";
 /// What a connection keeps of the file in memory, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 /// The write-ahead log is cut back to this after a checkpoint.
@@ -61,6 +70,16 @@ pub enum OpenError {
         /// Its format.
         found: i64,
     },
+    /// The file could not be brought to the present format.
+    #[error("{}: the store has format {found} and could not be brought to format {FORMAT}: {reason}; it is as it was", .path.display())]
+    Upgrade {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// What was met.
+        reason: String,
+    },
     /// The file is the other kind of store.
     #[error("{}: this is the store of a {found}, not of a {wanted}", .path.display())]
     OtherKind {
@@ -95,13 +114,60 @@ pub enum OpenError {
     },
 }
 
-/// A connection to the store at the path, that no other process can open until it is dropped.
-pub(crate) fn open(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
+/// A store as it was found.
+pub(crate) struct Opened {
+    pub connection: Connection,
+    /// Keeps every other process from opening it.
+    pub lock: File,
+    /// The format that it has.
+    pub format: i64,
+}
+
+/// Opens the store at the path. What a file is, is read before anything is written to it: one that is refused is left as it was.
+pub(crate) fn open(path: &Path, kind: Kind) -> Result<Opened, OpenError> {
     let say = |error| explain(path, &error);
+    let lock = lock(path)?;
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+        read(path, kind)?;
+    }
+    // What SQLite makes beside the file has the rights of the file.
+    private().create(true).truncate(false).open(path).map_err(|error| inaccessible(path, &error))?;
     let connection = connect(path).map_err(say)?;
-    check_owner(&connection, path, kind)?;
+    if is_empty(&connection).map_err(say)? {
+        create(&connection, kind).map_err(say)?;
+    }
+    let format = check_owner(&connection, path, kind)?;
     check_whole(&connection, path)?;
+    Ok(Opened { connection, lock, format })
+}
+
+/// A connection that only reads, beside whoever has the store.
+pub(crate) fn read(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
+    let say = |error| explain(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(say)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(say)?;
+    check_owner(&connection, path, kind)?;
     Ok(connection)
+}
+
+/// Takes the lock of the store. It goes with the process, however that ends.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = private().create(true).truncate(false).open(with_ending(path, LOCK_ENDING)).map_err(|error| inaccessible(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(error)) => Err(inaccessible(path, &error)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
+    }
+}
+
+/// How a file is opened for writing that, where it is made, is its owner's alone.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -109,8 +175,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    // Exclusive before the first access: the lock is taken then and kept. It goes with the process, however that ends.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // What is deleted is overwritten: a purge or a wipe leaves nothing in the file.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -121,21 +185,22 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Checks that the file is a store of the kind, or makes an empty one into it.
-fn check_owner(connection: &Connection, path: &Path, kind: Kind) -> Result<(), OpenError> {
+/// Whether nobody has made the file into anything yet.
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// Checks that the file is a store of the kind, and gives its format, which this code reads.
+fn check_owner(connection: &Connection, path: &Path, kind: Kind) -> Result<i64, OpenError> {
     let say = |error| explain(path, &error);
     let path = || path.to_owned();
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(say)?;
-    if tables == 0 {
-        return create(connection, kind).map_err(say);
-    }
     let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(say)?;
     if application != APPLICATION {
         return Err(OpenError::Foreign { path: path() });
     }
     let meta =
         |name: &str| connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0)).optional();
-    let format = meta("format").map_err(say)?.and_then(|format| format.parse().ok());
+    let format = meta("format").map_err(say)?.and_then(|format| format.parse().ok()).filter(|format| *format > 0);
     let Some(format) = format else {
         return Err(OpenError::Damaged { path: path(), found: "it does not say which format it has".to_owned() });
     };
@@ -146,7 +211,7 @@ fn check_owner(connection: &Connection, path: &Path, kind: Kind) -> Result<(), O
     if found != kind.name() {
         return Err(OpenError::OtherKind { path: path(), found, wanted: kind });
     }
-    Ok(())
+    Ok(format)
 }
 
 fn create(connection: &Connection, kind: Kind) -> rusqlite::Result<()> {
@@ -161,7 +226,7 @@ fn create(connection: &Connection, kind: Kind) -> rusqlite::Result<()> {
 }
 
 /// Reads the whole file once: its pages by SQLite's own check, its values by their checksums.
-fn check_whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(crate) fn check_whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let say = |error| explain(path, &error);
     let damaged = |found: String| Err(OpenError::Damaged { path: path.to_owned(), found });
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(say)?;
@@ -176,6 +241,10 @@ fn check_whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+fn inaccessible(path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::Inaccessible { path: path.to_owned(), reason: error.to_string() }
 }
 
 fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {

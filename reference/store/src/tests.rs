@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use rusqlite::Connection;
 use syncline::store::{MemoryStore, Store, Transact};
 use tempfile::TempDir;
 
-use crate::{Kind, OpenError, SqliteStore};
+use crate::{CopyError, Kind, OpenError, SqliteStore, copy};
 
 /// Bytes of a page of SQLite's file.
 const PAGE: usize = 4_096;
@@ -125,12 +126,151 @@ fn the_other_kind_is_refused() {
     assert_eq!(error, OpenError::OtherKind { path, found: "server".to_owned(), wanted: Kind::Client });
 }
 
+/// What the folder holds, but for the lock and the index that SQLite makes for a reader.
+fn files(folder: &TempDir) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = fs::read_dir(folder.path()).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let kept = paths.filter(|path| !["-lock", "-shm"].iter().any(|ending| path.to_string_lossy().ends_with(ending)));
+    kept.map(|path| (path.clone(), fs::read(path).expect("a file"))).filter(|(_, held)| !held.is_empty()).collect()
+}
+
 #[test]
-fn a_newer_format_is_refused() {
+fn a_newer_format_is_refused_and_left_alone() {
+    for mode in ["WAL", "DELETE"] {
+        let (folder, path) = folder();
+        drop(open(&path));
+        let edit = format!("PRAGMA journal_mode = {mode}; UPDATE meta SET value = '3' WHERE name = 'format'");
+        Connection::open(&path).and_then(|file| file.execute_batch(&edit)).expect("an edit");
+        let before = files(&folder);
+        let error = refused(&path);
+        assert_eq!(error, OpenError::Newer { path: path.clone(), found: 3 });
+        assert!(error.to_string().contains("format 3, this release reads up to 2"), "{error}");
+        assert!(copy(&path, &folder.path().join("copy.db"), Kind::Server).is_err());
+        assert!(files(&folder) == before, "the files are as they were");
+    }
+}
+
+/// A store of an earlier format, from its dump.
+fn made_by(dump: &str, path: &PathBuf) {
+    Connection::open(path).and_then(|file| file.execute_batch(dump)).expect("the dump is SQL");
+}
+
+#[test]
+fn a_servers_store_of_format_1_is_brought_to_the_present_one() {
+    let (folder, path) = folder();
+    made_by(include_str!("formats/1-server.sql"), &path);
+    let copied = folder.path().join("copy.db");
+    copy(&path, &copied, Kind::Server).expect("a backup of it, too, is a whole store");
+    for path in [path, copied] {
+        drop(open(&path));
+        let store = open(&path);
+        let known = syncline::server::logged(&store, "home", 0).expect("the log");
+        assert_eq!((known.len(), known.iter().filter(|entry| entry.code == 0).count()), (13, 13));
+        assert_eq!(syncline::server::gone(&store, "home"), Ok(2), "one field and one record are gone");
+    }
+}
+
+#[test]
+fn a_clients_store_of_format_1_is_brought_to_the_present_one() {
     let (_folder, path) = folder();
-    drop(open(&path));
-    Connection::open(&path).and_then(|file| file.execute_batch("UPDATE meta SET value = '2' WHERE name = 'format'")).expect("an edit");
-    assert_eq!(refused(&path), OpenError::Newer { path, found: 2 });
+    made_by(include_str!("formats/1-client.sql"), &path);
+    drop(SqliteStore::open(&path, Kind::Client).expect("it is upgraded"));
+    let store = SqliteStore::open(&path, Kind::Client).expect("it opens");
+    assert_eq!(format_of(&store), "2");
+}
+
+#[test]
+fn a_store_that_cannot_be_upgraded_is_left_as_it_was() {
+    let (folder, path) = folder();
+    made_by(include_str!("formats/1-server.sql"), &path);
+    // A record whose row is cut short, under its own checksum.
+    let file = Connection::open(&path).expect("a database");
+    let key: Vec<u8> = file
+        .query_row("SELECT key FROM kv WHERE hex(substr(value, 5)) LIKE '82%' AND hex(key) LIKE '53%63%'", [], |row| row.get(0))
+        .expect("a row");
+    file.execute("UPDATE kv SET value = ?1 WHERE key = ?2", (crate::seal(&key, &[0x82]), &key)).expect("an edit");
+    drop(file);
+    let before = dumped(&path);
+    assert!(matches!(refused(&path), OpenError::Upgrade { found: 1, .. }));
+    assert!(dumped(&path) == before, "nothing of it was upgraded");
+    drop(folder);
+}
+
+fn dumped(path: &PathBuf) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let file = Connection::open(path).expect("a database");
+    let mut all =
+        file.prepare("SELECT key, value FROM kv UNION ALL SELECT CAST(name AS BLOB), CAST(value AS BLOB) FROM meta").expect("SQL");
+    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    rows.collect::<rusqlite::Result<_>>().expect("rows")
+}
+
+fn format_of(store: &SqliteStore) -> String {
+    store.connection.query_row("SELECT value FROM meta WHERE name = 'format'", [], |row| row.get(0)).expect("it says which")
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_and_its_copy_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, path) = folder();
+    filled(&path);
+    copy(&path, &folder.path().join("copy.db"), Kind::Server).expect("it copies");
+    for (name, _) in files(&folder) {
+        let mode = fs::metadata(&name).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", name.display());
+    }
+}
+
+#[test]
+fn a_copy_is_of_one_moment_and_of_a_store_in_use() {
+    let (folder, path) = folder();
+    filled(&path);
+    let mut store = open(&path);
+    store.put(b"committed", b"1").expect("put");
+    store.delete(&7u32.to_be_bytes()).expect("delete");
+    store.commit().expect("commit");
+    store.put(b"staged", b"1").expect("put");
+    let to = folder.path().join("copy.db");
+    copy(&path, &to, Kind::Server).expect("it copies");
+    store.commit().expect("the copy holds nothing back");
+    assert!(!folder.path().join("copy.db.part").exists());
+
+    let copied = open(&to);
+    assert_eq!(copied.get(b"committed"), Ok(Some(b"1".to_vec())));
+    assert_eq!((copied.get(b"staged"), copied.get(&7u32.to_be_bytes())), (Ok(None), Ok(None)));
+    assert_eq!(keys(&copied, b"", b"\xff", usize::MAX).len(), 2_000);
+    drop(copied);
+
+    let before = fs::read(&to).expect("the copy");
+    assert_eq!(copy(&path, &to, Kind::Server), Err(CopyError::Exists { path: to.clone() }));
+    assert!(fs::read(&to).expect("the copy") == before);
+}
+
+#[test]
+fn what_is_no_whole_store_is_not_copied() {
+    let (folder, path) = folder();
+    let to = folder.path().join("copy.db");
+    let not_copied = |kind| copy(&path, &to, kind).expect_err("it is refused");
+    assert!(matches!(not_copied(Kind::Server), CopyError::Store(OpenError::Inaccessible { .. })));
+    filled(&path);
+    assert!(matches!(not_copied(Kind::Client), CopyError::Store(OpenError::OtherKind { .. })));
+    let edit = "UPDATE kv SET value = x'0000000032' WHERE key = x'00000007'";
+    Connection::open(&path).and_then(|file| file.execute_batch(edit)).expect("an edit");
+    assert!(matches!(not_copied(Kind::Server), CopyError::Store(OpenError::Damaged { .. })));
+    assert!(!to.exists() && !folder.path().join("copy.db.part").exists());
+}
+
+#[test]
+fn a_reader_puts_off_the_scrubbing_and_nothing_else() {
+    let (_folder, path) = folder();
+    filled(&path);
+    let mut store = open(&path);
+    let reader = Connection::open(&path).expect("a reader");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM kv").expect("it reads");
+    store.delete(&7u32.to_be_bytes()).expect("delete");
+    store.commit().expect("commit");
+    assert_eq!(store.scrub(), Ok(false));
+    drop(reader);
+    assert_eq!(store.scrub(), Ok(true));
 }
 
 #[test]

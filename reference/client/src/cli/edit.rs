@@ -48,7 +48,7 @@ pub fn logout(global: &Global, force: bool) -> Result<(), Failure> {
     };
     drop(local);
     let path = store_path(global);
-    for ending in ["", "-wal", "-shm"] {
+    for ending in ["", "-wal", "-shm", "-lock"] {
         let mut file = path.clone().into_os_string();
         file.push(ending);
         // What the wipe left is empty, and the endings are there only at times.

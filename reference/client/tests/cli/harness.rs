@@ -186,7 +186,7 @@ impl Server {
 }
 
 /// The server beside the command under test, built when it is first asked for.
-fn server_binary() -> &'static Path {
+pub fn server_binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let folder = Path::new(env!("CARGO_BIN_EXE_syncline")).parent().expect("a binary lies in a folder");

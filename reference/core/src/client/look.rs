@@ -1,4 +1,4 @@
-//! What the application reads: the view, the standing, the rejections. Spec 2.
+//! What the application reads: the view, the standing, the rejections; and stores of earlier layouts. Spec 2.
 
 use crate::fault;
 use std::collections::BTreeSet;
@@ -91,4 +91,12 @@ impl Client {
     pub fn dismiss(&mut self, store: &mut dyn Store, number: u64) -> Result<(), StoreError> {
         outbox::dismiss(store, number)
     }
+}
+
+/// Brings a store of the layout in which every cell had a row of its own to the present one; one that is there stays as it is.
+///
+/// # Errors
+/// Where the store fails or is damaged.
+pub fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
+    outbox::base().upgrade(store)
 }

@@ -55,6 +55,7 @@ pub use access::Wiped;
 pub use api::{ClientConfig, Event, Input, Output, Status};
 pub use dependents::Guard;
 pub use edit::Edit;
+pub use look::upgrade;
 pub use outbox::Rejection;
 pub use write::{Refusal, Write, WriteError};
 

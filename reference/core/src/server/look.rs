@@ -1,4 +1,4 @@
-//! What a server's store holds of a space; for tools and tests that judge a store.
+//! What a server's store holds of a space, for tools and tests that judge a store; and stores of earlier layouts.
 
 use super::log::{self, Log, Verdict};
 use crate::change::Change;
@@ -62,4 +62,15 @@ pub fn accepted(store: &dyn Store, space: &str) -> Result<Vec<Change>, StoreErro
 /// Where the store fails or is damaged.
 pub fn gone(store: &dyn Store, space: &str) -> Result<u64, StoreError> {
     log::find_space(store, space)?.map_or(Ok(0), |number| Log::new(space, number).cells().gone_count(store))
+}
+
+/// Brings a store of the layout in which every cell had a row of its own to the present one; one that is there stays as it is.
+///
+/// # Errors
+/// Where the store fails or is damaged.
+pub fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
+    for (name, number) in log::space_names(store)? {
+        Log::new(&name, number).cells().upgrade(store)?;
+    }
+    Ok(())
 }

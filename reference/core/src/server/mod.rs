@@ -46,7 +46,7 @@ use timers::{Timers, ping_interval_ms};
 pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
 pub use admin::SpaceInfo;
 pub use horizon::Retention;
-pub use look::{Logged, accepted, gone, histories, logged};
+pub use look::{Logged, accepted, gone, histories, logged, upgrade};
 pub use quota::{Quota, Usage};
 
 /// The protocol version this server speaks.

@@ -21,6 +21,7 @@ mod keys;
 mod numbers;
 mod range;
 mod record;
+mod upgrade;
 mod view;
 
 use std::collections::BTreeMap;

@@ -98,7 +98,7 @@ impl RecordRow {
     }
 
     /// Life, its position, whether cells stand apart, each position and stamp once, then each cell with the index of its own.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut heads: Vec<(u64, Stamp)> = Vec::new();
         let mut w = Writer::with_capacity(ROW_BYTES);
         for (name, cell) in &self.cells {
