@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::cbor::{Item, decode_sequence};
 use crate::corpus::Corpus;
 use crate::edn::print;
+use crate::packed::unpacked;
 use crate::trouble::Trouble;
 
 const TEXT_BYTES_MAX: usize = 256;
@@ -37,6 +38,7 @@ pub mod code {
     pub const RANGES: u64 = 17;
     pub const PRESENCE: u64 = 18;
     pub const SIGNAL: u64 = 19;
+    pub const PACKED: u64 = 20;
     pub const VOID: u64 = 21;
     pub const NAMES: u64 = 22;
 }
@@ -150,7 +152,7 @@ impl Rulebook {
         if items.len() < 2 {
             return Err(Trouble::broken("FRAME-1", "at least one message", shown()));
         }
-        Ok((channel, items[1..].to_vec()))
+        Ok((channel, unpacked(channel, items[1..].to_vec())?))
     }
 
     fn schema(&self, items: &[Item]) -> Result<(), Trouble> {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::cbor::{Item, decode, encode};
+use crate::cbor::{Item, decode, encode, encode_sequence};
 use crate::edn::print;
 use crate::oracle::{self, Change};
+use crate::packed::deflated;
 
 /// A call of a scenario's expression.
 ///
@@ -52,6 +53,8 @@ pub fn call(name: &str, arguments: &[Item]) -> Result<Item, String> {
             let record = |i| Item::Array(vec![Item::Text(format!("c{i:04}")), Item::Text("r".to_owned())]);
             Ok(Item::Array((0..*count).map(|i| Item::Array(vec![record(i)])).collect()))
         }
+        ("deflated", [Item::Bytes(bytes)]) => Ok(Item::Bytes(deflated(bytes))),
+        ("packed", messages) => Ok(Item::Array(vec![Item::Int(20), Item::Int(0), Item::Bytes(deflated(&encode_sequence(messages)))])),
         ("names", [Item::Int(count)]) => Ok(Item::Array((0..*count).map(|i| Item::Text(format!("c{i:04}"))).collect())),
         _ => Err(format!("{name}({}) makes no sense", arguments.iter().map(print).collect::<Vec<_>>().join(", "))),
     }

@@ -20,6 +20,7 @@ pub mod judge;
 pub mod local;
 pub mod mutants;
 pub mod oracle;
+pub mod packed;
 pub mod pattern;
 mod peers;
 pub mod play;

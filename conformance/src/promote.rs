@@ -8,6 +8,7 @@ use crate::checks::{Rulebook, code, code_of};
 use crate::compute::{State, start};
 use crate::edn::print;
 use crate::fold::Fold;
+use crate::packed::readable;
 use crate::trace::{Event, Frame, What};
 use crate::trace_file::Trace;
 
@@ -322,7 +323,8 @@ fn plain(part: &str) -> String {
 
 /// The channel and the messages of a frame.
 fn parts(bytes: &[u8]) -> Result<(u64, Vec<Item>), String> {
-    let mut items = decode_sequence(bytes).map_err(|fault| format!("a frame that is not well-formed: {fault}"))?.into_iter();
+    let items = decode_sequence(bytes).map_err(|fault| format!("a frame that is not well-formed: {fault}"))?;
+    let mut items = readable(items).into_iter();
     let channel = items.next().as_ref().and_then(Item::as_u64).ok_or("a frame without a channel")?;
     Ok((channel, items.collect()))
 }

@@ -15,7 +15,7 @@ const CHAPTERS: &str = "spec/src";
 /// The areas that rule ids begin with.
 pub const AREAS: &[&str] = &[
     "MODEL", "CODEC", "FRAME", "CLOCK", "MERGE", "RULES", "IDENT", "SESS", "SYNC", "LIMIT", "ERROR", "BIND", "SEC", "PROFILE", "COND",
-    "ACCESS", "SUB", "PRES", "SIGNAL", "FLOW", "PEER", "HORIZON", "REPAIR", "COMPACT",
+    "ACCESS", "SUB", "PRES", "SIGNAL", "FLOW", "PEER", "HORIZON", "REPAIR", "COMPACT", "PACK",
 ];
 
 const KEYWORDS: &[&str] = &["MUST", "SHALL", "SHOULD", "REQUIRED", "RECOMMENDED", "MAY", "OPTIONAL"];

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cbor::decode_sequence;
 use crate::edn::{hex, print};
+use crate::packed::readable;
 
 /// Of a long frame so many bytes are shown in hex.
 const HEX_BYTES_MAX: usize = 1024;
@@ -119,7 +120,7 @@ impl Frame {
     /// Its items in diagnostic notation; none where it is too long or not well-formed.
     pub fn edn(&self) -> Option<String> {
         let bytes = (self.bytes.len() <= EDN_BYTES_MAX).then_some(&self.bytes)?;
-        let items = decode_sequence(bytes).ok()?;
+        let items = readable(decode_sequence(bytes).ok()?);
         Some(items.iter().map(print).collect::<Vec<_>>().join(", "))
     }
 }

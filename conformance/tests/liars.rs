@@ -12,7 +12,8 @@ use syncline_conformance::trouble::Trouble;
 use tempfile::TempDir;
 
 const LIAR: &str = env!("CARGO_BIN_EXE_syncline-liar");
-const PROFILES: &str = r#""core", "rules", "access", "presence", "signal", "subscribe", "flow", "conditions", "peer", "repair", "compact""#;
+const PROFILES: &str =
+    r#""core", "rules", "access", "presence", "signal", "subscribe", "flow", "conditions", "peer", "repair", "compact", "packed""#;
 /// Address space of the harness and of each liar: what is read without bound ends here.
 #[cfg(target_os = "linux")]
 const MEMORY_BYTES_MAX: u64 = 2 << 30;

@@ -153,6 +153,20 @@ fn example_frames_with_numbers_are_read_by_the_reference() {
     }
 }
 
+/// What an example of spec 24 stands for is the example behind it.
+#[test]
+fn example_frames_that_are_packed_unpack() {
+    let (packed, plain) = (blocks("edn frame packed"), blocks("edn frame"));
+    assert!(!packed.is_empty());
+    for block in packed {
+        let next = plain.iter().find(|next| next.file == block.file && next.line > block.line).expect("an example behind it");
+        let bytes = encode_sequence(&items(&block.text));
+        let unpacked = message::unpack(&bytes, Profiles::OFFERED).unwrap_or_else(|fault| panic!("{}: {fault}", block.place()));
+        assert_eq!(hex(&unpacked), hex(&encode_sequence(&items(&next.text))), "{}", block.place());
+        schema_says(&items(&block.text)).unwrap_or_else(|fault| panic!("{}: {fault}", block.place()));
+    }
+}
+
 #[test]
 fn example_values_are_read_and_written_again_by_the_reference() {
     for block in blocks("edn value") {

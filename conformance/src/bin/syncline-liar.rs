@@ -122,7 +122,8 @@ fn yes(command: &Value) -> String {
 }
 
 fn claims_all(command: &Value) -> String {
-    let profiles = ["core", "rules", "access", "presence", "signal", "subscribe", "flow", "conditions", "peer", "repair", "compact"];
+    let profiles =
+        ["core", "rules", "access", "presence", "signal", "subscribe", "flow", "conditions", "peer", "repair", "compact", "packed"];
     match command["verb"].as_str() {
         Some("hello") => hello(command, &profiles, &["server", "client", "peer"]),
         _ => unsupported(command),

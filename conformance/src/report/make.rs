@@ -16,6 +16,7 @@ use crate::checks::code_of;
 use crate::config::{Config, rfc3339};
 use crate::corpus::Corpus;
 use crate::judge::{self, Judged, Selection, Suite};
+use crate::packed::readable;
 use crate::revision;
 use crate::scenario;
 use crate::trace;
@@ -158,7 +159,7 @@ fn event(event: &trace::Event, begun: u64, names: &Names) -> Event {
 
 /// The names of a frame's messages; none where it is not well-formed.
 fn messages(bytes: &[u8], names: &Names) -> Vec<String> {
-    let items = decode_sequence(bytes).unwrap_or_default();
+    let items = readable(decode_sequence(bytes).unwrap_or_default());
     let messages = items.iter().skip(1).take(8);
     messages.map(|message| code_of(message).and_then(|code| names.get(&code)).map_or("?".to_owned(), Clone::clone)).collect()
 }

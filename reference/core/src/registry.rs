@@ -193,6 +193,8 @@ impl Profiles {
     pub const SUBSCRIBE: Self = Self::one(5);
     /// The core, the further rules, and direct sync of two clients, which needs changes whole. (PEER-22)
     pub const PEER: Self = Self(1 | 1 << 1 | 1 << 6);
+    /// The core and frames that are compressed.
+    pub const PACKED: Self = Self::one(8);
     /// The core and flow control by credit.
     pub const FLOW: Self = Self::one(9);
     /// The core and the renewal of tokens.
@@ -211,7 +213,8 @@ impl Profiles {
         .and(Self::CONDITIONS)
         .and(Self::PEER)
         .and(Self::REPAIR)
-        .and(Self::COMPACT);
+        .and(Self::COMPACT)
+        .and(Self::PACKED);
 
     const fn one(code: u32) -> Self {
         Self(1 | 1 << code)
@@ -222,9 +225,11 @@ impl Profiles {
         Self(self.0 | other.0)
     }
 
-    /// The set without numbers for names. (COMPACT-12)
-    pub const fn without_compact(self) -> Self {
-        Self(self.0 & !(1 << 2))
+    /// The set without what a link between clients has not: numbers for names and packed frames. (COMPACT-12, PACK-5)
+    pub fn of_links(self) -> Self {
+        let compact = if fault::is("compact-on-links") { 0 } else { 1 << 2 };
+        let packed = if fault::is("packed-on-links") { 0 } else { 1 << 8 };
+        Self(self.0 & !(compact | packed))
     }
 
     /// The profiles of both sets: what is agreed. (SESS-4)

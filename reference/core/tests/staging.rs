@@ -37,7 +37,7 @@ impl Reader {
     }
 
     fn load(store: &mut MemoryStore, credit_bytes: u64) -> Client {
-        let config = ClientConfig { space: "s".into(), token: None, profiles: Profiles::OFFERED.without_compact(), credit_bytes };
+        let config = ClientConfig { space: "s".into(), token: None, profiles: Profiles::OFFERED.of_links(), credit_bytes };
         let client = Client::load(config, store, Entropy::from_u64(7), NOW).expect("a store in memory does not fail");
         store.commit().expect("a store in memory does not fail");
         client

@@ -33,8 +33,7 @@ impl Client {
             replica: identity.replica,
             settled: identity.settled.0,
             cursor: identity.cursor.clone().filter(|cursor| cursor.position > 0),
-            // COMPACT-12
-            profiles: if fault::is("compact-on-links") { self.config.profiles } else { self.config.profiles.without_compact() },
+            profiles: self.config.profiles.of_links(),
             token: self.link_token.clone(),
         }
     }

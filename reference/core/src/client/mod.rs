@@ -35,7 +35,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::clock::{Clock, Now, Replica};
 use crate::entropy::Entropy;
-use crate::message::{ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame};
+use crate::message::{
+    ErrorMessage, Frame, Hello, Message, Signal, Welcome, costs, decode_frame, encode_frame, frame_of, packed_frame, unpack,
+};
 use crate::peer::LinkId;
 use crate::peer::held::Held;
 use crate::peer::link::Link;
@@ -269,6 +271,11 @@ impl Client {
         self.send_frame(now, encode_frame(channel, messages, base_ms));
     }
 
+    /// A frame on the channel of the space, packed where that was agreed. (PACK-1)
+    fn frame_of(&self, messages: &[u8]) -> Vec<u8> {
+        if self.agreed.has(Profiles::PACKED) { packed_frame(self.channel, messages) } else { frame_of(self.channel, messages) }
+    }
+
     fn send_frame(&mut self, now: Now, frame: Vec<u8>) {
         self.sent_ms = now.mono_ms;
         self.outputs.push_back(Output::Send(frame));
@@ -345,7 +352,14 @@ impl Client {
             State::Streaming(session) => session.base_ms,
             _ => 0,
         };
-        let decoded = self.literal(store, bytes)?.and_then(|literal| {
+        let unpacked = match unpack(bytes, self.agreed) {
+            Ok(unpacked) => unpacked,
+            Err(error) => {
+                self.accuse(now, error.code, error.detail, &error.text);
+                return Ok(());
+            }
+        };
+        let decoded = self.literal(store, &unpacked)?.and_then(|literal| {
             let Some((literal, announced)) = literal else { return Ok(None) };
             let frame = decode_frame(&literal, self.agreed, |_| base_ms)?;
             Ok(Some((frame, announced)))
@@ -358,7 +372,7 @@ impl Client {
                 return Ok(());
             }
         };
-        let costs = if self.agreed.has(Profiles::FLOW) { costs(bytes) } else { Vec::new() };
+        let costs = if self.agreed.has(Profiles::FLOW) { costs(&unpacked) } else { Vec::new() };
         for (message, cost) in messages.into_iter().zip(costs.into_iter().chain(std::iter::repeat(0))) {
             // FLOW-4
             if self.credit(channel).is_some_and(|credit| !credit.taking.take(cost)) {

@@ -5,7 +5,7 @@ use super::{Client, Event, State};
 use crate::change::Change;
 use crate::clock::{History, Now, Replica};
 use crate::fault;
-use crate::message::{Message, Void, frame_of, message_bytes};
+use crate::message::{Message, Void, message_bytes};
 use crate::peer::held::Settled;
 use crate::registry::Profiles;
 use crate::store::{Store, StoreError};
@@ -60,7 +60,7 @@ impl Client {
         let Some(push) = push else { return Ok(true) };
         let push = message_bytes(&Message::Push(push), session.base_ms);
         session.credit.sending.spend(push.len());
-        self.send_frame(now, frame_of(self.channel, &push));
+        self.send_frame(now, self.frame_of(&push));
         Ok(true)
     }
 

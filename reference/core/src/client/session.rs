@@ -10,7 +10,7 @@ use crate::change::Cursor;
 use crate::clock::{History, Now};
 use crate::credit::Credit;
 use crate::limits;
-use crate::message::{Message, Open, Opened, Push, frame_of, message_bytes};
+use crate::message::{Message, Open, Opened, Push, message_bytes};
 use crate::peer::held::Place;
 use crate::registry::{Code, Profiles, Reset};
 use crate::store::{Store, StoreError};
@@ -264,7 +264,7 @@ impl Client {
             session.quiet_since_ms = now.mono_ms;
         }
         let base_ms = session.base_ms;
-        let mut frames = Vec::new();
+        let mut pushes = Vec::new();
         // FLOW-1
         while session.credit.sending.is_open() {
             let mut batch = Vec::new();
@@ -289,10 +289,10 @@ impl Client {
             }
             let push = message_bytes(&Message::Push(Push { author: None, items: batch }), base_ms);
             session.credit.sending.spend(push.len());
-            frames.push(frame_of(self.channel, &push));
+            pushes.push(push);
         }
-        for frame in frames {
-            self.send_frame(now, frame);
+        for push in pushes {
+            self.send_frame(now, self.frame_of(&push));
         }
     }
 }

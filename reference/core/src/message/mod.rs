@@ -4,6 +4,7 @@ mod compact;
 mod cost;
 mod items;
 mod optional;
+mod packed;
 mod read;
 mod write;
 
@@ -16,6 +17,7 @@ pub use compact::{Expanded, Names, Numbers, RecordForm, expand, shrink};
 pub use cost::costs;
 pub use items::{RecordCells, cells_of, items_of};
 pub use optional::{AddressRange, NewNames, Presence, Range, RangeContent, Ranges, Signal};
+pub use packed::{packed_frame, unpack};
 pub use read::{WireError, decode_frame};
 pub use write::{encode_frame, frame_of, message_bytes};
 

@@ -1,5 +1,6 @@
 //! Reading frames: bytes become messages once, or the first fault met.
 
+use super::packed::PACKED;
 use super::{
     Ack, AddressRange, ErrorMessage, Frame, Hello, Item, Mark, Message, NewNames, Open, Opened, Outcome, PlacedChange, Presence, Push,
     Ranges, Reject, Relayed, Signal, States, Void, Welcome,
@@ -105,6 +106,7 @@ fn owner(code: u64) -> Option<Profiles> {
         17 => Some(Profiles::REPAIR),
         18 => Some(Profiles::PRESENCE),
         19 => Some(Profiles::SIGNAL),
+        PACKED => Some(Profiles::PACKED),
         22 => Some(Profiles::COMPACT),
         _ => None,
     }
@@ -155,11 +157,22 @@ fn read_message(r: &mut Reader, profiles: Profiles, base_ms: u64) -> Result<Mess
         17 => Message::Ranges(Ranges::read(&mut fields)?),
         18 => Message::Presence(Presence::read(&mut fields)?),
         19 => Message::Signal(Signal::read(&mut fields)?),
+        // PACK-2
+        PACKED => fields.r.fault(Fault::Schema("a packed alone in its frame"))?,
         22 => Message::Names(NewNames::read(&mut fields)?),
         _ => return fields.void(),
     };
     fields.extensions(|_, _| Ok(false))?;
     Ok(message)
+}
+
+/// The codec and the bytes of a `packed`.
+pub(super) fn read_packed<'a>(r: &mut Reader<'a>) -> Result<(u64, &'a [u8]), WireError> {
+    let items = expect_items(r, 3..=4)?;
+    r.uint()?;
+    let (codec, bytes) = (r.uint()?, r.bytes()?);
+    Fields { r, left: items - 3, profiles: Profiles::PACKED }.extensions(|_, _| Ok(false))?;
+    Ok((codec, bytes))
 }
 
 /// A `change` ends in its own map, of which every key counts. (FRAME-7)

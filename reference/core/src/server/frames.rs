@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::credit::Credit;
 use crate::fault;
 use crate::limits;
-use crate::message::{Message, costs, decode_frame};
+use crate::message::{Message, costs, decode_frame, unpack};
 use crate::registry::{Code, Profiles};
 use crate::store::{Store, StoreError};
 
@@ -43,14 +43,16 @@ impl Server {
             return self.handle(now, store, Input::TooLarge(id));
         }
         let profiles = conn.agreed();
-        let frame = match decode_frame(bytes, profiles, |number| self.base_ms(id, number)) {
-            Ok(frame) => frame,
+        let decoded =
+            unpack(bytes, profiles).and_then(|bytes| Ok((decode_frame(&bytes, profiles, |number| self.base_ms(id, number))?, bytes)));
+        let (frame, bytes) = match decoded {
+            Ok(decoded) => decoded,
             Err(error) => {
                 self.fail(id, error.code, error.detail, &error.text);
                 return Ok(());
             }
         };
-        let costs = if profiles.has(Profiles::FLOW) { costs(bytes) } else { Vec::new() };
+        let costs = if profiles.has(Profiles::FLOW) { costs(&bytes) } else { Vec::new() };
         for (message, cost) in frame.messages.into_iter().zip(costs.into_iter().chain(std::iter::repeat(0))) {
             // FLOW-4
             if self.credit(id, frame.channel).is_some_and(|credit| !credit.taking.take(cost)) {

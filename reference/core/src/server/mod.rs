@@ -18,6 +18,7 @@ mod judge;
 mod log;
 mod look;
 mod names;
+mod part;
 mod presence;
 mod quota;
 mod relay;

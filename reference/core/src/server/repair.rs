@@ -1,6 +1,7 @@
 //! Answers to a client that compares its base with the state of the space. Spec 20.
 
 use super::log::Log;
+use super::stream::data_of;
 use super::stream::{Channel, Hosted};
 use crate::fault;
 use crate::limits::{PART_BYTES_MAX, REPAIR_CELLS_MAX, REPAIR_CELLS_PER_MINUTE_MAX};
@@ -111,7 +112,7 @@ impl Hosted {
         asked.replacing = Some((left, answer));
         let (states, cost) = self.states_bytes(store, channel, states)?;
         channel.credit.sending.spend(cost);
-        Ok(Some(frame_of(number, &states)))
+        Ok(Some(data_of(number, channel, &states, true)))
     }
 
     /// As many of the ranges as one message takes, with their cells, and those that are left. (REPAIR-6)
@@ -122,7 +123,7 @@ impl Hosted {
             let found = self.log.cells().cells_in(store, (&lower, &upper), REPLACED_CELLS_MAX + 1)?;
             let held = cells.len();
             let fits = |(at, (_, cell)): (usize, &(Vec<u8>, Changed))| {
-                bytes += super::stream::size(cell);
+                bytes += super::part::size(cell);
                 held == 0 && at == 0 || bytes <= PART_BYTES_MAX && held + at < REPLACED_CELLS_MAX
             };
             let taken = found.iter().enumerate().map(fits).take_while(|fits| *fits).count();

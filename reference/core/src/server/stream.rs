@@ -8,17 +8,19 @@ use std::sync::Arc;
 
 use super::log::{HistoryStart, Log, Settled, Verdict};
 use super::names::{Known, Named};
+use super::part::{PART_CELLS_MAX, whole_positions};
 use super::presence::{Room, Told};
 use super::repair::Asked;
 use super::signal::Budget;
 use super::{ConnId, Right};
-use crate::change::{Change, RecordName};
+use crate::change::Change;
 use crate::clock::Replica;
-use crate::codec::Writer;
 use crate::credit::Credit;
 use crate::hash::Link;
 use crate::limits;
-use crate::message::{Ack, Item, Mark, Message, Open, Outcome, PlacedChange, Reject, States, Void, frame_of, items_of, message_bytes};
+use crate::message::{
+    Ack, Item, Mark, Message, Open, Outcome, PlacedChange, Reject, States, Void, frame_of, items_of, message_bytes, packed_frame,
+};
 use crate::registry::{Code, DURABILITY_STORED, Profiles};
 use crate::rules::LWW;
 use crate::space::Changed;
@@ -30,15 +32,12 @@ const FRAME_BYTES_TARGET: usize = 16 * 1024;
 const LITERAL_BYTES_TARGET: usize = 256 * 1024;
 /// Bytes of the tail kept for one space.
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Cells and outcomes read for one part.
-const PART_CELLS_MAX: usize = 4_096;
+/// Outcomes read for one part.
 const PART_OUTCOMES_MAX: usize = 256;
 /// Authors told of in one part.
 const PART_AUTHORS_MAX: usize = 256;
 /// What an outcome costs in a part, at the most.
 const OUTCOME_BYTES: usize = 64;
-/// What a cell costs in a part beside its names and value, at the most.
-const CELL_OVERHEAD: usize = 24;
 
 /// A recent entry of the log, encoded once for all subscribers.
 #[derive(Debug, Clone)]
@@ -305,7 +304,7 @@ impl Hosted {
         let part = self.part(store, channel, part_bytes_max)?;
         let (part, cost) = self.states_bytes(store, channel, part)?;
         channel.credit.sending.spend(cost);
-        Ok(Some(frame_of(number, &part)))
+        Ok(Some(data_of(number, channel, &part, true)))
     }
 
     /// Who came and went, after the first mark; where there is data as well, the two take turns. (PRES-6)
@@ -399,7 +398,7 @@ impl Hosted {
             bodies.extend(self.ack(ack));
         }
         channel.credit.sending.spend(cost);
-        Ok((!bodies.is_empty()).then(|| frame_of(number, &bodies)))
+        Ok((!bodies.is_empty()).then(|| data_of(number, channel, &bodies, channel.marked.is_none())))
     }
 
     /// An `ack`; where no record got a number it says nothing of numbers. (COMPACT-9)
@@ -480,41 +479,19 @@ impl Hosted {
     }
 }
 
+/// A frame of data. What a channel missed is packed where that was agreed; what is live goes to many, whom packing it for each would hold up.
+pub(super) fn data_of(number: u16, channel: &Channel, messages: &[u8], missed: bool) -> Vec<u8> {
+    if channel.profiles.has(Profiles::PACKED) && (missed || fault::is("mirror-packs-all")) {
+        packed_frame(number, messages)
+    } else {
+        frame_of(number, messages)
+    }
+}
+
 /// The `reject` message of a verdict.
 pub(super) fn reject(seq: u64, position: u64, verdict: Verdict) -> Message {
     let Verdict { code, detail } = verdict;
     Message::Reject(Reject { seq, position, code, class: code.class(), detail })
-}
-
-/// The cells up to `upto` that fit a part, cut where a position ends, and the position the part reaches. (SYNC-10)
-fn whole_positions(page: Vec<(u64, Changed)>, upto: u64, bytes_max: usize) -> (Vec<Changed>, u64) {
-    let full = page.len() == PART_CELLS_MAX;
-    let end = page.last().map_or(0, |(position, _)| *position);
-    let mut cells: Vec<Changed> = Vec::new();
-    let mut bytes = 0;
-    for group in page.chunk_by(|(a, _), (b, _)| a == b) {
-        let position = group[0].0;
-        bytes += group.iter().map(|(_, cell)| size(cell)).sum::<usize>();
-        // The position that a full page breaks off in may be incomplete.
-        let cut = bytes > bytes_max && !fault::is("sync-parts-of-any-size") || full && position == end;
-        if position > upto || cut && !cells.is_empty() {
-            return (cells, upto.min(position - 1));
-        }
-        cells.extend(group.iter().map(|(_, cell)| cell.clone()));
-    }
-    (cells, if full { end } else { upto })
-}
-
-pub(super) fn size(cell: &Changed) -> usize {
-    let names = |record: &RecordName| record.collection.len() + record.id.len() + CELL_OVERHEAD;
-    match cell {
-        Changed::Life(record, _) => names(record),
-        Changed::Cell(record, _, name, state) => {
-            let mut w = Writer::default();
-            state.write_digested(&mut w);
-            names(record) + name.field.len() + name.key.as_bytes().len() + CELL_OVERHEAD + w.finish().len()
-        }
-    }
 }
 
 impl TailEntry {

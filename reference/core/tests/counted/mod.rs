@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use syncline::change::{Change, Cursor, Op, Payload, Pushed, RecordName, Row};
 use syncline::clock::{Now, Reading, Replica};
 use syncline::entropy::Entropy;
-use syncline::message::{Hello, Message, Open, Push, decode_frame, encode_frame};
+use syncline::message::{Hello, Message, Open, Push, decode_frame, encode_frame, unpack};
 use syncline::registry::Profiles;
 use syncline::rules::LWW;
 use syncline::server::{ConnId, Input, Output, Server, ServerConfig};
@@ -183,6 +183,7 @@ impl Talk {
     /// The next frame for the connection, if there is one.
     pub fn frame(&mut self, id: ConnId) -> Option<Vec<Message>> {
         let bytes = self.bytes(id)?;
+        let bytes = unpack(&bytes, Profiles::OFFERED).expect("a server's frames unpack");
         *self.sent.entry(id).or_default() += bytes.len() as u64;
         let base_ms = self.bases.get(&id).copied().unwrap_or_default();
         let frame = decode_frame(&bytes, Profiles::OFFERED, |_| base_ms).expect("a server's frames decode");
