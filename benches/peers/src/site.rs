@@ -69,9 +69,14 @@ impl<S: Store + Transact> Site<S> {
 
     /// A fresh client that wants to be connected.
     pub fn join(&mut self) -> usize {
+        self.join_with(config())
+    }
+
+    /// The same, of this configuration.
+    pub fn join_with(&mut self, config: ClientConfig) -> usize {
         let mut store = MemoryStore::default();
         let seed = Entropy::from_u64(self.devices.len() as u64);
-        let client = Client::load(config(), &mut store, seed, at(self.now_ms)).expect(FITS);
+        let client = Client::load(config, &mut store, seed, at(self.now_ms)).expect(FITS);
         self.devices.push(Device { client, store, conn: None, up: 0, down: 0, frames: None, cpu: Duration::ZERO });
         self.devices.len() - 1
     }
