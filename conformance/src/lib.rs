@@ -39,5 +39,6 @@ pub mod trouble;
 pub mod universal;
 pub mod vectors;
 pub mod verdict;
+pub mod watch;
 pub mod wire;
 pub mod world;

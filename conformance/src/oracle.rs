@@ -159,6 +159,15 @@ impl Space {
 
 /// Applies an accepted change to a state. (MERGE-2 to MERGE-4, MERGE-8)
 pub fn apply_change(state: &mut State, author: Replica, change: &Change) {
+    change_rows(state, author, change, true);
+}
+
+/// Lays a change without a verdict over a state, as an overlay shows it. (RULES-18)
+pub fn lay_change(state: &mut State, author: Replica, change: &Change) {
+    change_rows(state, author, change, false);
+}
+
+fn change_rows(state: &mut State, author: Replica, change: &Change, accepted: bool) {
     for row in &change.rows {
         let record = state.entry(row.record.clone()).or_default();
         if row.life > record.life {
@@ -168,12 +177,12 @@ pub fn apply_change(state: &mut State, author: Replica, change: &Change) {
             continue;
         }
         for op in &row.ops {
-            apply_op(record, author, change, op);
+            apply_op(record, (author, accepted), change, op);
         }
     }
 }
 
-fn apply_op(record: &mut Record, author: Replica, change: &Change, op: &Op) {
+fn apply_op(record: &mut Record, (author, accepted): (Replica, bool), change: &Change, op: &Op) {
     let mut put = |key: Vec<u8>, make: &dyn Fn(Option<&Cell>) -> Option<Cell>| {
         let address = (op.field.clone(), op.rule, key);
         let old = record.cells.get(&address);
@@ -184,6 +193,8 @@ fn apply_op(record: &mut Record, author: Replica, change: &Change, op: &Op) {
     let stamped = |after: Option<Reading>, value: Option<Vec<u8>>| {
         move |old: Option<&Cell>| {
             let seen = if let Some(Cell::Stamped(reading, ..)) = old { Some(*reading) } else { None };
+            // RULES-18: over base an `after` counts whatever is seen so far.
+            let seen = if accepted { seen } else { after };
             Some(Cell::Stamped(effective(change.reading, after, seen), author, value.clone()))
         }
     };
@@ -215,8 +226,8 @@ fn apply_op(record: &mut Record, author: Replica, change: &Change, op: &Op) {
                 put(dot(&first, seq, index as u64), &|_| Some(Cell::Dot(Some(encode(value)))));
             }
             for dot in removed.items() {
-                // RULES-16
-                put(encode(dot), &|old| old.map(|_| Cell::Dot(None)));
+                // RULES-16, and in an overlay a removed dot stays removed. (RULES-18)
+                put(encode(dot), &|old| (old.is_some() || !accepted).then_some(Cell::Dot(None)));
             }
         }
     }

@@ -10,6 +10,9 @@ use crate::edn::{Expr, print, print_expr};
 /// The names that are bound.
 pub type Names = BTreeMap<String, Item>;
 
+/// What stands for a key that the pattern, or the value, does not have.
+const NOTHING: &str = "nothing";
+
 /// The first place at which a value is not as a pattern says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -130,17 +133,21 @@ fn array(patterns: &[Expr], items: &[Item], names: &mut Names, place: &str) -> R
 }
 
 fn map(pairs: &[(Expr, Expr)], rest: bool, items: &[(Item, Item)], names: &mut Names, place: &str) -> Result<(), Difference> {
+    let mut keys = Vec::with_capacity(pairs.len());
     for (key, pattern) in pairs {
         let whole = |expected| Difference { path: place.to_owned(), expected, found: print(&Item::Map(items.to_vec())) };
         let key = value(key, names).map_err(&whole)?;
-        let found = items.iter().find(|(k, _)| *k == key);
-        let (_, item) = found.ok_or_else(|| whole(format!("the key {}", print(&key))))?;
-        at(pattern, item, names, &format!("{place}{{{}}}", print(&key)))?;
+        let inside = format!("{place}{{{}}}", print(&key));
+        match items.iter().find(|(k, _)| *k == key) {
+            Some((_, item)) => at(pattern, item, names, &inside)?,
+            None => return Err(Difference { path: inside, expected: print_expr(pattern), found: NOTHING.to_owned() }),
+        }
+        keys.push(key);
     }
-    if rest || items.len() == pairs.len() {
-        return Ok(());
+    match items.iter().find(|(key, _)| !rest && !keys.contains(key)) {
+        Some((key, item)) => Err(differs(&format!("{place}{{{}}}", print(key)), NOTHING.to_owned(), item)),
+        None => Ok(()),
     }
-    Err(Difference { path: place.to_owned(), expected: format!("{} keys", pairs.len()), found: items.len().to_string() })
 }
 
 fn differs(place: &str, expected: String, got: &Item) -> Difference {
@@ -175,8 +182,8 @@ mod tests {
     fn choices_and_ranges() {
         check("[any(1, 2), in(0, 5), -3]", "[2, 5, -3]", Ok(()));
         check("{0: 1, ...}", "{0: 1, 2: 3}", Ok(()));
-        check("{0: 1}", "{0: 1, 2: 3}", Err("the whole: expected 1 keys, got 2"));
-        check("{0: 1, ...}", "{2: 3}", Err("the whole: expected the key 0, got {2: 3}"));
+        check("{0: 1}", "{0: 1, 2: 3}", Err("{2}: expected nothing, got 3"));
+        check("{0: 1, ...}", "{2: 3}", Err("{0}: expected 1, got nothing"));
         check("[0, {1: [2]}]", "[0, {1: [3]}]", Err("[1]{1}[0]: expected 2, got 3"));
         check("null", "undefined", Err("the whole: expected null, got undefined"));
     }

@@ -292,7 +292,9 @@ impl<'a> World<'a> {
     }
 
     fn event(&mut self, peer: String, event: Map<String, Value>) -> Result<(), Trouble> {
-        self.tell(&peer, format!("event {}", Value::Object(event.clone())));
+        let fields = event.iter().filter(|(field, _)| *field != "event").map(|(field, value)| format!(" {field} {value}"));
+        let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
+        self.tell(&peer, format!("event {name}{}", fields.collect::<String>()));
         for (whose, never) in &self.nevers {
             let Never::Event(name, fields) = never else { continue };
             if *whose == peer && crate::local::event_matches(&event, name, fields, &self.names) {

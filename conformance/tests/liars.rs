@@ -112,6 +112,22 @@ fn an_adapter_that_dies_is_told_so_with_what_it_said() {
     assert!(text.contains("conformance: 0 passed"), "{text}");
 }
 
+/// The reference, which dies of its n-th command in the midst of a story that it would pass.
+#[cfg(unix)]
+#[test]
+fn whoever_dies_at_any_command_passes_nothing() {
+    let adapter = env!("CARGO_BIN_EXE_syncline-adapter");
+    for commands in [0, 1, 2, 3, 5, 8] {
+        let read = r#"IFS= read -r line && printf '%s\n' "$line""#;
+        let script = format!("n=0; while [ $n -lt {commands} ] && {read}; do n=$((n+1)); done | '{adapter}'");
+        let (_folder, file) = implementation(&["sh", "-c", &script], r#""core""#, "");
+        let output = conform(&["run", "--impl", &file, "--filter", "identity/fork-changes-nothing@L3"]);
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(if commands == 0 { 4 } else { 1 }), "{commands}: {text}");
+        assert!(text.contains("conformance: 0 passed, 1 failed"), "{commands}: {text}");
+    }
+}
+
 #[test]
 fn whoever_says_yes_to_all_passes_no_scenario() {
     let (code, text) = judged("yes", r#""core""#, "@L3");

@@ -234,7 +234,7 @@ proptest! {
                     if copy.life(&copied, &record).unwrap().life < life {
                         copy.set_life(&mut copied, &record, life, position).unwrap();
                     }
-                    copy.set_cell(&mut copied, &record, &name, state, position).unwrap();
+                    copy.set_cell(&mut copied, &record, name, state, position).unwrap();
                 }
             }
         }

@@ -1,13 +1,16 @@
 //! Reports: the format is as its schema says, and what is rendered from it is well-formed, harmless and needs no network.
 #![allow(clippy::unwrap_used, reason = "a test stops where its files are not as it says")]
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use syncline_conformance::checks::Rulebook;
 use syncline_conformance::config::{Config, Implementation};
 use syncline_conformance::corpus::Corpus;
-use syncline_conformance::judge::{Failure, Judged, Selection, Suite, Verdict};
+use syncline_conformance::judge::{Failure, Judged, Selection, Suite, Verdict, run};
 use syncline_conformance::pattern::Difference;
 use syncline_conformance::report::make::{Run, make};
 use syncline_conformance::report::markdown::markdown;
@@ -274,6 +277,30 @@ fn a_frozen_check_is_never_lost() {
     }
     for check in suite.revisions.withdrawn.keys() {
         assert!(!present.contains_key(check), "{check} was withdrawn: its id is not used again");
+    }
+}
+
+/// The README shows the run of a reference that passes all: each area with as many checks as there are.
+#[test]
+fn the_readme_shows_the_counts_of_the_suite() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let suite = Suite::load(Corpus::folder(&root)).unwrap();
+    let mut config = Config::load(&root.join("conformance/reference.toml")).unwrap();
+    // Nothing is played: of a program that is not there each check is told as not known.
+    let absent = vec!["./no-such-program".to_owned()];
+    config.adapter.as_mut().unwrap().cmd.clone_from(&absent);
+    config.server.as_mut().unwrap().cmd = absent;
+    let selection = Selection { filter: "", level: config.level(), seed: 0, traces: None };
+    let judged = run(&suite, &config, &Rulebook::load(&suite.corpus).unwrap(), &selection);
+    let mut areas: BTreeMap<&str, usize> = BTreeMap::new();
+    judged.iter().filter(|judged| judged.area != "start").for_each(|judged| *areas.entry(&judged.area).or_default() += 1);
+    let total: usize = areas.values().sum();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown = readme.split("area        passed  failed  skipped\n").nth(1).unwrap().split("conformance:").next().unwrap();
+    let counted: String = areas.iter().map(|(area, checks)| format!("{area:<11} {checks:>6}       0        0\n")).collect();
+    assert_eq!(shown, counted, "README.md, the counts of `cargo conform`");
+    for line in [format!("conformance: {total} passed, 0 failed, 0 skipped\n"), format!("conformance  passed {total:>9}\n")] {
+        assert!(readme.contains(&line), "README.md does not show `{}`", line.trim());
     }
 }
 

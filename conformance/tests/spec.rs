@@ -80,6 +80,28 @@ fn the_rules_of_the_spec_are_well_formed() {
     }
 }
 
+/// The rules that a line of the changes names: `A-1 to A-3` is three of them.
+fn listed(line: &str) -> Vec<String> {
+    let ends: Vec<(&str, u32)> = line
+        .split([' ', ',', '.'])
+        .filter_map(|word| word.rsplit_once('-'))
+        .filter_map(|(area, number)| Some((area, number.parse().ok()?)))
+        .collect();
+    ends.chunks(2).flat_map(|ends| (ends[0].1..=ends[ends.len() - 1].1).map(|number| format!("{}-{number}", ends[0].0))).collect()
+}
+
+#[test]
+fn every_rule_came_with_a_revision() {
+    let changes = fs::read_to_string(root().join("spec/CHANGES.md")).unwrap();
+    let lists = changes.split("\nRules: ").skip(1).map(|list| list.split("\n\n").next().unwrap_or_default().replace('\n', " "));
+    let mut came = BTreeSet::new();
+    for rule in lists.flat_map(|list| list.split(", ").flat_map(listed).collect::<Vec<_>>()) {
+        assert!(came.insert(rule.clone()), "spec/CHANGES.md: {rule} came twice");
+    }
+    let without: Vec<String> = known_rules().difference(&came).cloned().collect();
+    assert!(without.is_empty(), "spec/CHANGES.md: under no revision's `Rules:` stand {}", without.join(", "));
+}
+
 #[test]
 fn every_reference_to_a_rule_resolves() {
     let known = known_rules();

@@ -74,13 +74,12 @@ fn what_no_scenario_can_say_is_not_promoted() {
 #[test]
 fn two_runs_with_one_seed_give_equal_traces() {
     let (suite, config, rulebook) = reference();
-    for filter in ["catch-up/", "identity/", "merge/", "peer/", "repair/"] {
-        let (one, two) = (traces(&suite, &config, &rulebook, 7, filter), traces(&suite, &config, &rulebook, 7, filter));
-        assert!(!one.is_empty(), "no trace of {filter}");
-        for (check, text) in &one {
-            let first = text.lines().zip(two[check].lines()).find(|(a, b)| a != b);
-            assert!(*text == two[check], "{check}: {first:?}");
-        }
+    let (one, two) = (traces(&suite, &config, &rulebook, 7, "@L3"), traces(&suite, &config, &rulebook, 7, "@L3"));
+    let played = suite.scenarios.iter().filter(|scenario| !scenario.sockets).count();
+    assert!(one.len() > played / 2 && one.keys().eq(two.keys()), "{} and {} traces of {played} scenarios", one.len(), two.len());
+    for (check, text) in &one {
+        let first = text.lines().zip(two[check].lines()).find(|(a, b)| a != b);
+        assert!(*text == two[check], "{check}: {first:?}");
     }
     let other = traces(&suite, &config, &rulebook, 8, "identity/fork-changes-nothing");
     assert_ne!(other, traces(&suite, &config, &rulebook, 7, "identity/fork-changes-nothing"), "the seed changes nothing");

@@ -8,6 +8,8 @@ use std::process::{Command, ExitCode, Stdio};
 const JS: &str = "reference/js";
 /// The oldest Node that it is for: `engines` of its `package.json`.
 const NODE_MIN: u32 = 20;
+/// Where a browser for tests mostly is.
+const CHROMIUM: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 /// A program with its arguments, and what it is there for.
 struct Step {
@@ -16,18 +18,23 @@ struct Step {
     arguments: Vec<&'static str>,
     /// Where it runs, from the root of the repository.
     folder: &'static str,
-    environment: Option<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
     /// Whether it is there to run tests: then one that ran none has failed.
     tests: bool,
 }
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let (mut steps, node) = (rust(), node());
+    let (mut steps, mut absent, node) = (rust(), Vec::new(), node());
     match &node {
         Ok(()) => steps.extend(js()),
-        Err(why) => println!("not run: js ({why})"),
+        Err(why) => absent.push(format!("js ({why}): NOTHING OF {JS} WAS TESTED")),
     }
+    match chromium() {
+        Some(path) => steps.extend(absent.is_empty().then(|| in_browser(path))),
+        None => absent.push(format!("js chromium (there is none of {}, nor did CHROMIUM name one)", CHROMIUM.join(", "))),
+    }
+    absent.iter().for_each(|what| println!("not run: {what}"));
     let mut table = Vec::new();
     for step in &steps {
         println!("── {}: {} {}", step.name, Path::new(&step.program).file_stem().unwrap_or_default().display(), step.arguments.join(" "));
@@ -42,10 +49,11 @@ fn main() -> ExitCode {
     println!("{ran} tests ran");
     let failed = table.iter().filter(|(_, success, _)| !success).count();
     println!("{} passed, {failed} failed", table.len() - failed);
-    // On a device of its own a Rust engineer needs no Node; where a change is judged, nothing may go unseen.
+    // On a device of its own a Rust engineer needs neither; where a change is judged, nothing of the package may go unseen.
     let unseen = node.is_err() && std::env::var_os("CI").is_some();
-    if let Err(why) = node {
-        println!("not run: js ({why}): NOTHING OF {JS} WAS TESTED{}", if unseen { ", which fails where CI is set" } else { "" });
+    absent.iter().for_each(|what| println!("not run: {what}"));
+    if unseen {
+        println!("which fails where CI is set");
     }
     ExitCode::from(u8::from(failed > 0 || unseen))
 }
@@ -63,14 +71,14 @@ fn rust() -> Vec<Step> {
     } else {
         vec!["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]
     };
-    let step = |name, arguments| Step { name, program: cargo(), arguments, folder: ".", environment: None, tests: false };
+    let step = |name, arguments| Step { name, program: cargo(), arguments, folder: ".", environment: Vec::new(), tests: false };
     vec![
         step("format", vec!["fmt", "--all", "--check"]),
         step("clippy", vec!["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
         Step { tests: true, ..step("tests", tests) },
         step("doc tests", vec!["test", "--workspace", "--doc", "--quiet"]),
         Step {
-            environment: Some(("RUSTDOCFLAGS", "-D warnings".to_owned())),
+            environment: vec![("RUSTDOCFLAGS", "-D warnings".to_owned())],
             ..step("docs", vec!["doc", "--workspace", "--no-deps", "--quiet"])
         },
         Step { tests: true, ..step("conformance", vec!["conform"]) },
@@ -79,17 +87,37 @@ fn rust() -> Vec<Step> {
 
 /// The steps of the TypeScript package. The last ones use what `conformance` built: the server and the adapter of the reference.
 fn js() -> Vec<Step> {
-    let npm = |name, arguments| Step { name, program: "npm".to_owned(), arguments, folder: JS, environment: None, tests: false };
     let judge = |name, file| Step { program: cargo(), folder: ".", tests: true, ..npm(name, vec!["conform", "run", "--impl", file]) };
-    let server = std::env::current_exe().map(|exe| exe.with_file_name("syncline-server").display().to_string()).unwrap_or_default();
     vec![
         npm("js packages", vec!["ci", "--prefer-offline", "--no-audit", "--no-fund"]),
         npm("js format", vec!["run", "format"]),
         Step { tests: true, ..npm("js tests", vec!["test"]) },
-        Step { tests: true, environment: Some(("SYNCLINE_SERVER", server)), ..npm("js server", vec!["run", "test:interop"]) },
+        Step { tests: true, environment: vec![server()], ..npm("js server", vec!["run", "test:interop"]) },
         judge("js conformance", "reference/js/conform.toml"),
         judge("js interop", "reference/js/interop.toml"),
+        judge("js peers", "reference/js/peers.toml"),
+        judge("js peers turned", "reference/js/peers-turned.toml"),
     ]
+}
+
+/// The tests of the TypeScript package in a browser.
+fn in_browser(path: String) -> Step {
+    Step { tests: true, environment: vec![server(), ("CHROMIUM", path)], ..npm("js chromium", vec!["run", "test:chromium"]) }
+}
+
+fn npm(name: &'static str, arguments: Vec<&'static str>) -> Step {
+    Step { name, program: "npm".to_owned(), arguments, folder: JS, environment: Vec::new(), tests: false }
+}
+
+/// Where the server of the reference is, beside this program.
+fn server() -> (&'static str, String) {
+    ("SYNCLINE_SERVER", std::env::current_exe().map(|exe| exe.with_file_name("syncline-server").display().to_string()).unwrap_or_default())
+}
+
+/// The browser that `CHROMIUM` names, there or not, or one where they mostly are.
+fn chromium() -> Option<String> {
+    let mostly = || CHROMIUM.iter().find(|path| Path::new(path).exists()).map(|path| (*path).to_owned());
+    std::env::var("CHROMIUM").ok().or_else(mostly)
 }
 
 /// Whether Node is there.
@@ -107,7 +135,7 @@ fn node() -> Result<(), String> {
 fn run(root: &Path, step: &Step) -> (bool, usize) {
     let mut command = Command::new(&step.program);
     command.current_dir(root.join(step.folder)).args(&step.arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.envs(step.environment.iter().map(|(name, value)| (name, value)));
+    command.envs(step.environment.iter().cloned());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {

@@ -169,14 +169,14 @@ impl Follower {
         all.wire()
     }
 
-    /// What a client shows whose base stands here, with changes laid over it. (MODEL-11, MODEL-14)
+    /// What a client shows whose base stands here, with changes laid over it. (MODEL-11, MODEL-14, RULES-18)
     pub fn shown(&self, wanted: Option<&[String]>, overlay: &[(Replica, Change)]) -> Result<BTreeMap<Name, Columns>, String> {
         let mut over = State::new();
         for name in overlay.iter().flat_map(|(_, change)| &change.rows).map(|row| &row.record) {
             over.insert(name.clone(), self.state.get(name).cloned().unwrap_or_default());
         }
         for (author, change) in overlay {
-            oracle::apply_change(&mut over, *author, change);
+            oracle::lay_change(&mut over, *author, change);
         }
         let base = self.state.iter().filter(|(name, _)| !over.contains_key(*name));
         let covered = |(name, record): &(&Name, &Record)| record.life % 2 == 1 && wanted.is_none_or(|wanted| wanted.contains(&name.0));

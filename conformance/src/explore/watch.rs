@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syncline::client::Status;
-use syncline::sim::{Handed, Outcome, Seen, Step, TAINT, World};
+use syncline::sim::{Handed, Outcome, Seen, Step, TAINT, Way, World};
 
 use super::model::{Columns, Follower, Log, Name, claimed, hex, parse};
 use super::swarm::Run;
@@ -64,6 +64,8 @@ struct Client {
     /// The names it showed, and under which life of its store.
     shown: Option<(u64, BTreeSet<Name>)>,
     resets: u64,
+    /// The position it stood at when a frame on its way to it was damaged, until a mark behind that has shown its base to be right.
+    doubted: Option<u64>,
 }
 
 /// A local write.
@@ -85,6 +87,8 @@ pub struct Watch {
     server_ms: u64,
     judged: bool,
     modelled: bool,
+    linked: bool,
+    damaged: bool,
     loses: bool,
     forgets_verdicts: bool,
     steps: usize,
@@ -102,6 +106,8 @@ impl Watch {
             // What the horizon has taken is not in the log any more.
             judged: run.faults.retain == 0,
             modelled: run.faults.retain == 0 && run.faults.spoil == 0,
+            linked: run.faults.links > 0,
+            damaged: false,
             loses: run.faults.loses_changes(),
             forgets_verdicts: run.faults.loses_verdicts(),
             steps: 0,
@@ -131,6 +137,7 @@ impl Watch {
                 Outcome::Done | Outcome::Refused => drop(self.written.remove(&id)),
             }
         }
+        self.doubt(world, step);
         handed(&world.take_handed())?;
         queued(world.queued_bytes())?;
         if !world.is_durable() {
@@ -143,6 +150,34 @@ impl Watch {
             self.client(world, at, whole || wrote)?;
         }
         if whole { self.ledger(world) } else { Ok(()) }
+    }
+
+    /// A connection carries frames in order (chapter 7). Where one loses, doubles, replays or reorders them, a base may differ
+    /// until a mark tells (SYNC-20), and so may that of whoever takes it over.
+    fn doubt(&mut self, world: &World, step: Option<&Step>) {
+        let hit = match step {
+            Some(Step::Lose(at, Way::Down) | Step::Duplicate(at, Way::Down)) => Some(*at),
+            Some(Step::Reorder(at, Way::Down) | Step::Replay(at, Way::Down, _)) => Some(*at),
+            Some(Step::Clone { client, .. } | Step::RestoreClient(client)) if self.damaged => return self.doubt_one(world, *client),
+            _ => None,
+        };
+        let Some(hit) = hit else { return };
+        self.damaged = true;
+        match self.linked {
+            true => (0..self.clients.len()).for_each(|at| self.doubt_one(world, at)),
+            false => self.doubt_one(world, hit),
+        }
+    }
+
+    /// Whether a connection to a client broke the order of what it carried.
+    pub fn was_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    fn doubt_one(&mut self, world: &World, at: usize) {
+        if at < self.clients.len() {
+            self.clients[at].doubted = Some(world.standing_of(at).cursor.map_or(0, |cursor| cursor.position));
+        }
     }
 
     fn take_log(&mut self, world: &World) -> Result<(), Finding> {
@@ -184,6 +219,11 @@ impl Watch {
         let Some(position) = position.filter(|_| self.modelled) else { return Ok(()) };
         let client = &mut self.clients[at];
         client.follower.go(&self.log, position);
+        // SYNC-21: whoever claims to be in sync has compared.
+        client.doubted = client.doubted.filter(|since| self.linked || !status.in_sync || position <= *since);
+        if client.doubted.is_some() && !status.in_sync {
+            return Ok(());
+        }
         let seen = if whole { Some(world.seen(at)) } else { None };
         let Some(seen) = seen.filter(|seen| !seen.joining) else { return Ok(()) };
         if status.state == "streaming" {
@@ -346,8 +386,6 @@ fn view(follower: &Follower, at: usize, position: u64, seen: &Seen) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use syncline::sim::Way;
-
     use super::super::swarm::draw;
     use super::*;
 

@@ -62,11 +62,11 @@ impl Fingerprint {
         add_into(&mut self.sum, digest);
     }
 
-    /// A cell that was added is no more.
-    pub fn remove(&mut self, digest: &[u8; 32]) {
-        self.count = self.count.wrapping_sub(1);
+    /// Cells that were added are no more: takes away their fingerprint.
+    pub fn part(&mut self, other: &Self) {
+        self.count = self.count.wrapping_sub(other.count);
         let mut borrow = false;
-        for (sum, digits) in self.sum.as_chunks_mut::<8>().0.iter_mut().zip(digest.as_chunks::<8>().0).rev() {
+        for (sum, digits) in self.sum.as_chunks_mut::<8>().0.iter_mut().zip(other.sum.as_chunks::<8>().0).rev() {
             let (difference, below) = u64::from_be_bytes(*sum).overflowing_sub(u64::from_be_bytes(*digits));
             let (difference, further) = difference.overflowing_sub(u64::from(borrow));
             (*sum, borrow) = (difference.to_be_bytes(), below || further);

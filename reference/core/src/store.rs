@@ -6,6 +6,7 @@ use crate::fault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// The store failed or holds what it cannot have been given; says what, where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +52,16 @@ pub trait Transact: Store {
     fn rollback(&mut self);
 }
 
+/// A key, shared with the tree so that the way back of a large transaction is small, and what stood under it; none: nothing.
+type Before = (Arc<[u8]>, Option<Box<[u8]>>);
+
 /// A store in memory. A clone is a copy of all of it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     /// What stands, the open transaction's writes among it.
-    present: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What stood under each key before each write of the open transaction, newest last; none: nothing.
-    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    present: BTreeMap<Arc<[u8]>, Box<[u8]>>,
+    /// What stood there before each write of the open transaction, newest last.
+    undo: Vec<Before>,
     /// How many of these lie before the mark, where one was made.
     mark: Option<usize>,
     commits: u64,
@@ -69,9 +73,9 @@ impl MemoryStore {
         let mut store = self.clone();
         store.rollback();
         if fault::is("ident-torn-transaction") {
-            let written: BTreeSet<&Vec<u8>> = self.undo.iter().map(|(key, _)| key).collect();
+            let written: BTreeSet<&Arc<[u8]>> = self.undo.iter().map(|(key, _)| key).collect();
             let half = written.len() / 2;
-            store.present.extend(written.into_iter().skip(half).filter_map(|key| Some((key.clone(), self.present.get(key)?.clone()))));
+            store.present.extend(written.into_iter().skip(half).filter_map(|key| Some((Arc::clone(key), self.present.get(key)?.clone()))));
         }
         store
     }
@@ -99,7 +103,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.present.get(key).cloned())
+        Ok(self.present.get(key).map(|value| value.to_vec()))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -107,12 +111,13 @@ impl Store for MemoryStore {
             return Ok(Vec::new());
         }
         let rows = self.present.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+        Ok(rows.take(limit).map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let before = self.present.insert(key.to_vec(), value.to_vec());
-        self.undo.push((key.to_vec(), before));
+        let key: Arc<[u8]> = key.into();
+        let before = self.present.insert(Arc::clone(&key), value.into());
+        self.undo.push((key, before));
         Ok(())
     }
 

@@ -39,8 +39,8 @@ pub struct SqliteStore {
     staged: Staged,
     /// Whether a savepoint stands at the mark. If not, all that was written since is pending.
     saved: bool,
-    /// Held until the connection before it is closed.
-    _lock: File,
+    /// Held until the connection before it is closed; none where the store is only read.
+    _lock: Option<File>,
 }
 
 /// What became of the writes that SQLite was given since the last commit.
@@ -60,12 +60,27 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, kind: Kind) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let Opened { connection, lock, format } = open::open(&path, kind)?;
-        let mut store = Self { connection, path, pending: Pending::default(), staged: Staged::Nothing, saved: false, _lock: lock };
+        let mut store = Self { connection, path, pending: Pending::default(), staged: Staged::Nothing, saved: false, _lock: Some(lock) };
         if format < FORMAT {
             let path = store.path.clone();
             store.upgrade(kind).map_err(|error| OpenError::Upgrade { path, found: format, reason: error.0 })?;
         }
         Ok(store)
+    }
+
+    /// Opens the store of this kind to read what is committed now, whoever has it. Every write to it fails.
+    ///
+    /// # Errors
+    /// The file cannot be read, or it is no store of this kind and of the present format.
+    pub fn open_to_read(path: impl AsRef<Path>, kind: Kind) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let connection = open::read_present(&path, kind)?;
+        Ok(Self { connection, path, pending: Pending::default(), staged: Staged::Nothing, saved: false, _lock: None })
+    }
+
+    /// Whether a commit has nothing to write.
+    pub fn is_clean(&self) -> bool {
+        self.staged == Staged::Nothing && self.pending.is_empty()
     }
 
     /// Brings the file to the present format, whole or not at all.
@@ -100,9 +115,10 @@ impl SqliteStore {
         written.map(|_| ()).map_err(|error| self.fail(&error))
     }
 
-    /// Notes a write, and gives SQLite what waits where it is much.
+    /// Notes a write, and gives SQLite what waits where it is much. The first write begins the transaction: outside of one,
+    /// SQLite takes and leaves the locks of the file for each row that is read.
     fn write(&mut self, key: &[u8], write: Write) -> Result<(), StoreError> {
-        self.refuse_after_failure()?;
+        self.begin()?;
         self.pending.write(key, write);
         if self.pending.bytes() > PENDING_BYTES_MAX { self.flush() } else { Ok(()) }
     }
@@ -251,7 +267,7 @@ impl Store for SqliteStore {
 
 impl Transact for SqliteStore {
     fn commit(&mut self) -> Result<(), StoreError> {
-        if self.staged == Staged::Nothing && self.pending.is_empty() {
+        if self.is_clean() {
             self.forget_mark();
             return Ok(());
         }

@@ -70,6 +70,14 @@ pub enum OpenError {
         /// Its format.
         found: i64,
     },
+    /// The file is to be read only, and an earlier release wrote it.
+    #[error("{}: the store has format {found}, and only reading cannot bring it to format {FORMAT}; open it for writing once", .path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
     /// The file could not be brought to the present format.
     #[error("{}: the store has format {found} and could not be brought to format {FORMAT}: {reason}; it is as it was", .path.display())]
     Upgrade {
@@ -139,6 +147,16 @@ pub(crate) fn open(path: &Path, kind: Kind) -> Result<Opened, OpenError> {
     let format = check_owner(&connection, path, kind)?;
     check_whole(&connection, path)?;
     Ok(Opened { connection, lock, format })
+}
+
+/// A connection that only reads, at one moment, what is of the present format.
+pub(crate) fn read_present(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
+    let connection = read(path, kind)?;
+    connection.execute_batch("BEGIN").map_err(|error| explain(path, &error))?;
+    match check_owner(&connection, path, kind)? {
+        FORMAT => Ok(connection),
+        found => Err(OpenError::Older { path: path.to_owned(), found }),
+    }
 }
 
 /// A connection that only reads, beside whoever has the store.

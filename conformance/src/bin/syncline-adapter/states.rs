@@ -84,7 +84,7 @@ fn stored(records: &Records) -> Result<(Space, MemoryStore), Fault> {
     for (name, record) in records {
         space.set_life(&mut store, name, record.life, 0)?;
         for (cell, state) in &record.cells {
-            space.set_cell(&mut store, name, cell, state.clone(), 0)?;
+            space.set_cell(&mut store, name, cell.clone(), state.clone(), 0)?;
         }
     }
     Ok((space, store))

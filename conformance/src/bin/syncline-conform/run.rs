@@ -1,22 +1,29 @@
 //! `run`: judges an implementation.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
 use syncline_conformance::checks::Rulebook;
 use syncline_conformance::config::{Config, LEVELS};
-use syncline_conformance::judge::{Selection, Suite, run as judge};
+use syncline_conformance::judge::{Judged, Selection, Suite, run as judge};
 use syncline_conformance::report;
 use syncline_conformance::report::make::{Run, make};
 use syncline_conformance::report::model::Report;
 use syncline_conformance::report::terminal::terminal;
 use syncline_conformance::sockets::unix_ms;
+use syncline_conformance::watch::{Watch, delta, look};
 
 use crate::render::{self, Outputs};
 use crate::{HARNESS, NOT_STARTED, USAGE, fail, reference, say};
+
+/// How long after one look at the files the next is taken.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Makes a terminal empty, what was scrolled away included.
+const CLEAR: &str = "\x1b[2J\x1b[3J\x1b[H";
 
 /// What to judge, and how far.
 #[derive(Args, Default)]
@@ -39,19 +46,76 @@ pub struct Arguments {
     /// Write the report to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Judge again whenever a file changes beside the conform.toml, of its commands, or of the suite, until it is stopped
+    #[arg(long, requires = "implementation")]
+    watch: bool,
     #[command(flatten)]
     outputs: Outputs,
 }
 
-/// Judges, prints the report, and gives the exit code.
+/// Judges, prints the report, and gives the exit code; with `--watch` again and again.
 pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
+    match &arguments.implementation {
+        Some(file) if arguments.watch => watch(suite, arguments, file),
+        _ => ExitCode::from(once(suite, arguments).0),
+    }
+}
+
+/// Judges now and after every change.
+fn watch(suite: &Suite, arguments: &Arguments, file: &Path) -> ExitCode {
+    let (mut watch, mut before) = (Watch::default(), None);
+    loop {
+        watch.begins(look(&places(suite, file)));
+        if std::io::stdout().is_terminal() {
+            say(CLEAR);
+        }
+        match Suite::load(suite.corpus.clone()) {
+            Err(error) => drop(fail(HARNESS, &error)),
+            Ok(suite) => {
+                let judged = once(&suite, arguments).1;
+                say(&before.as_ref().map_or(String::new(), |before: &Vec<Judged>| delta(before, &judged)));
+                before = Some(judged);
+            }
+        }
+        let now = look(&places(suite, file));
+        say(&format!("watching {} files\n", now.len()));
+        watch.ended(now);
+        while !watch.due(look(&places(suite, file))) {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+}
+
+/// What a change of calls for another run: the folder of the conform.toml, the files that its commands name, and the suite's.
+fn places(suite: &Suite, file: &Path) -> Vec<PathBuf> {
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let mut places = vec![folder.to_owned()];
+    if let Ok(config) = Config::load(file) {
+        let commands = [config.server.map(|server| server.cmd), config.adapter.map(|adapter| adapter.cmd)];
+        places.extend(commands.into_iter().flatten().flatten().map(PathBuf::from).filter(|path| path.is_file()));
+    }
+    let suite = suite
+        .corpus
+        .root()
+        .into_iter()
+        .flat_map(|root| ["conformance/scenarios", "conformance/vectors", "spec"].map(|part| root.join(part)));
+    places.extend(suite);
+    places
+}
+
+/// Judges once and prints the report: the exit code, and what came of each check.
+fn once(suite: &Suite, arguments: &Arguments) -> (u8, Vec<Judged>) {
+    let broken = |code: u8, why: &str| {
+        fail(code, why);
+        (code, Vec::new())
+    };
     let config = match config(suite, arguments) {
         Ok(config) => config,
-        Err((code, error)) => return fail(code, &error),
+        Err((code, error)) => return broken(code, &error),
     };
     let rulebook = match Rulebook::load(&suite.corpus) {
         Ok(rulebook) => rulebook,
-        Err(error) => return fail(HARNESS, &error),
+        Err(error) => return broken(HARNESS, &error),
     };
     suite.faults.iter().for_each(|fault| eprintln!("fault of the suite: {fault}"));
     let selection =
@@ -69,7 +133,7 @@ pub fn run(suite: &Suite, arguments: &Arguments) -> ExitCode {
     }
     say(&format!("seed: {}\n", arguments.seed));
     say(&format!("{}\n", report::last_line(report::Counts::of(&judged))));
-    ExitCode::from(if told.is_ok() { exit } else { HARNESS })
+    (if told.is_ok() { exit } else { HARNESS }, judged)
 }
 
 /// What the implementer gives, with what the arguments say of it.

@@ -213,6 +213,16 @@ pub enum Command {
         #[arg(long, value_name = "NUMBER")]
         dismiss: Option<u64>,
     },
+    /// Write what has this shell complete commands, to its standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder
+    Man {
+        /// The folder; it is there
+        folder: PathBuf,
+    },
 }
 
 fn record(text: &str) -> Result<RecordName, String> {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use serde_json::json;
 use syncline::client::Edit;
 use syncline_client::text::plain;
@@ -80,6 +80,11 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Sync { timeout } => live::sync(global, timeout),
         Command::Logout { force } => edit::logout(global, force),
         Command::Status => live::status(global),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "syncline", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { folder } => Ok(clap_mangen::generate_to(Cli::command(), folder)?),
     }
 }
 
@@ -95,8 +100,7 @@ fn open(global: &Global) -> Result<Local, Failure> {
     let mut local = loop {
         match Local::open(&path, &global.space, token.as_ref().map(|token| token.text.clone())) {
             Ok(local) => break local,
-            // The store waits for the lock by itself for a part of that time.
-            Err(error) if error.is_held() && Instant::now() < until => {}
+            Err(error) if error.is_held() && Instant::now() < until => std::thread::sleep(LOCK_PAUSE),
             Err(error) if error.is_held() => {
                 return failed(format!("{} is in use by another syncline process; `watch` holds its store until it ends", path.display()));
             }
@@ -117,6 +121,8 @@ fn open(global: &Global) -> Result<Local, Failure> {
 
 /// How long to wait for a store that another process holds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks meanwhile.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 fn store_path(global: &Global) -> PathBuf {
     global.store.clone().unwrap_or_else(|| PathBuf::from(".syncline").join(format!("{}.db", file_name(&global.space))))

@@ -325,3 +325,17 @@ fn the_command_holds_no_faulty_variants() {
     let marker = b"SYNCLINE_MUTANT";
     assert!(!program.windows(marker.len()).any(|window| window == marker), "only builds for the conformance suite read that variable");
 }
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    let replica = Replica::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let text = replica.ok(&["completions", shell]);
+        assert!(text.contains("if-unchanged"), "{shell}: {text}");
+    }
+    std::fs::create_dir(replica.path("man")).expect("the folder is ours");
+    replica.ok(&["man", "man"]);
+    let page = std::fs::read_to_string(replica.path("man/syncline-put.1")).expect("a page for each command");
+    assert!(page.contains("Set fields of a record"), "{page}");
+    assert!(replica.fails(1, &["man", "nowhere"]).contains("No such file"));
+}

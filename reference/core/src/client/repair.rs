@@ -195,7 +195,7 @@ impl Client {
             _ => (Stamp { reading: Reading::ZERO, author: self.outbox.identity.replica }, 1),
         };
         let value = Some(Value::Text("spoilt".to_owned()));
-        self.base.set_cell(store, record, &name, State::Stamped(Lww { stamp, value }), position)
+        self.base.set_cell(store, record, name, State::Stamped(Lww { stamp, value }), position)
     }
 
     /// Cells that stand in the place of all that base has in some ranges. (REPAIR-6, REPAIR-7)

@@ -171,8 +171,14 @@ impl Client {
         let settled = self.outbox.identity.settled.0;
         let chain = self.compare(store, &opened)?;
         let told = opened.reset != Reset::NONE;
-        if told {
+        // SYNC-33: parts of another history may lack what changed again in what that lost.
+        let parted = self.staging.as_ref().is_some_and(|staging| staging.history != opened.history);
+        let parted = parted && !fault::is("sync-staged-of-another-history");
+        if told || parted {
             self.drop_staging(store)?;
+        }
+        if parted && !told {
+            return self.reopen(now, store);
         }
         // SYNC-30: a resumed reset is one still.
         let reset = told || !fault::is("sync-resumed-reset-adds") && self.staging.as_ref().is_some_and(|staging| staging.resets);

@@ -106,5 +106,5 @@ const MAJORS: [Major; 8] = [Major::Uint, Major::Nint, Major::Bytes, Major::Text,
 
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
-const NULL: u8 = 0xf6;
+pub(crate) const NULL: u8 = 0xf6;
 const UNDEFINED: u8 = 0xf7;

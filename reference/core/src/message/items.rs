@@ -116,7 +116,11 @@ pub fn cells_of(item: Item) -> Vec<RecordCells> {
         Item::Keyed { author, seq, rows } => (rows, Head::Seq(author, seq)),
         Item::Outcome(_) | Item::Settled { .. } | Item::Held { .. } | Item::Base { .. } => return Vec::new(),
     };
-    let row = |row: Row| (row.record, row.life, row.ops.into_iter().flat_map(|op| cells_of_op(&head, op)).collect());
+    let row = |row: Row| {
+        let mut cells = Vec::with_capacity(row.ops.len());
+        row.ops.into_iter().for_each(|op| cells_of_op(&head, op, &mut cells));
+        (row.record, row.life, cells)
+    };
     rows.into_iter().map(row).collect()
 }
 
@@ -127,28 +131,29 @@ enum Head {
     None,
 }
 
-fn cells_of_op(head: &Head, op: Op) -> Vec<(CellName, State)> {
+fn cells_of_op(head: &Head, op: Op, cells: &mut Vec<(CellName, State)>) {
     let Op { field, rule, payload, .. } = op;
-    let named = |key: Key| CellName { field: field.clone(), rule, key };
-    match (head, payload) {
-        (Head::Stamp(stamp), Payload::Set(value)) => vec![(named(Key::none()), stamped(*stamp, Some(value)))],
-        (Head::Stamp(stamp), Payload::Unset) => vec![(named(Key::none()), stamped(*stamp, None))],
+    let (key, state) = match (head, payload) {
+        (Head::Stamp(stamp), Payload::Set(value)) => (Key::none(), stamped(*stamp, Some(value))),
+        (Head::Stamp(stamp), Payload::Unset) => (Key::none(), stamped(*stamp, None)),
+        (Head::None, Payload::Set(value)) => (Key::none(), State::Extreme(value)),
+        (Head::Seq(author, seq), Payload::Add(sum)) => (Key::replica(*author), State::Sequenced { seq: *seq, value: Value::Int(sum) }),
+        (Head::Seq(author, seq), Payload::Set(value)) => (Key::replica(*author), State::Sequenced { seq: *seq, value }),
         (Head::Stamp(stamp), Payload::Entries(entries)) => {
-            entries.into_iter().map(|entry| (named(Key::value(&entry.key)), stamped(*stamp, entry.value))).collect()
+            let entry = |entry: Entry| (Key::value(&entry.key), stamped(*stamp, entry.value));
+            return cells.extend(entries.into_iter().map(entry).map(|(key, state)| (CellName { field: field.clone(), rule, key }, state)));
         }
-        (Head::None, Payload::Set(value)) => vec![(named(Key::none()), State::Extreme(value))],
-        (Head::Seq(author, seq), Payload::Add(sum)) => {
-            vec![(named(Key::replica(*author)), State::Sequenced { seq: *seq, value: Value::Int(sum) })]
-        }
-        (Head::Seq(author, seq), Payload::Set(value)) => vec![(named(Key::replica(*author)), State::Sequenced { seq: *seq, value })],
         (Head::Seq(author, seq), Payload::Indexed { removed, values }) => {
+            let removed = removed.into_iter().map(|index| (index, None));
+            let dots = removed.chain(values.into_iter().map(|(index, value)| (index, Some(value))));
             let key = |index| Key::dot(&Dot { author: *author, seq: *seq, index });
-            let removed = removed.into_iter().map(|index| (named(key(index)), State::Dot(None)));
-            removed.chain(values.into_iter().map(|(index, value)| (named(key(index)), State::Dot(Some(value))))).collect()
+            let named = |index| CellName { field: field.clone(), rule, key: key(index) };
+            return cells.extend(dots.map(|(index, value)| (named(index), State::Dot(value))));
         }
         // Forms that no reader lets through. (SYNC-12)
-        _ => Vec::new(),
-    }
+        _ => return,
+    };
+    cells.push((CellName { field, rule, key }, state));
 }
 
 fn stamped(stamp: Stamp, value: Option<Value>) -> State {

@@ -9,11 +9,13 @@ pub mod min;
 pub mod multi;
 pub mod set;
 
+use std::borrow::Cow;
+
 use crate::clock::Replica;
-use crate::codec::{CodecError, Reader, Writer};
+use crate::codec::{CodecError, NULL, Reader, Writer};
 use crate::fault;
 use crate::value::Value;
-use lww::Lww;
+pub use lww::Lww;
 use multi::Dot;
 
 /// The code of `lww`.
@@ -121,17 +123,18 @@ pub fn shape(rule: u64) -> Option<Shape> {
 
 /// What tells apart the cells of one column: the encoding of an item, of null for the only cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Vec<u8>);
+pub struct Key(Cow<'static, [u8]>);
 
 impl Key {
     /// The key of a rule that keeps one cell for a field.
     pub fn none() -> Self {
-        Self::value(&Value::Null)
+        // Most cells have it: it takes no memory of its own.
+        Self(Cow::Borrowed(&[NULL]))
     }
 
     /// A set's element, a map's text, an unknown rule's key.
     pub fn value(value: &Value) -> Self {
-        Self(value.encoded())
+        Self(value.encoded().into())
     }
 
     /// The author that a cell belongs to.
@@ -143,12 +146,12 @@ impl Key {
     pub fn dot(dot: &Dot) -> Self {
         let mut w = Writer::default();
         dot.write(&mut w);
-        Self(w.finish())
+        Self(w.finish().into())
     }
 
     /// The key with this encoding.
     pub fn from_bytes(encoded: &[u8]) -> Self {
-        Self(encoded.to_vec())
+        if encoded == [NULL] { Self::none() } else { Self(encoded.to_vec().into()) }
     }
 
     /// The encoding.

@@ -13,7 +13,7 @@ use crate::fault;
 use crate::hash::start_link;
 use crate::limits;
 use crate::message::{Ack, Message, Open, Opened, Push};
-use crate::registry::{Code, DURABILITY_STORED, Profiles, Reset};
+use crate::registry::{Code, Profiles, Reset};
 use crate::store::{Store, StoreError};
 
 impl Server {
@@ -131,6 +131,7 @@ impl Server {
                 sent: start,
                 settled: told,
                 catching,
+                caught_up: 0,
                 peer: agreed.has(Profiles::PEER) && !fault::is("peer-states-without-what-is-settled"),
                 marked: None,
                 signals: Default::default(),
@@ -165,7 +166,7 @@ impl Server {
         space.readers.insert(channel.replica, (id, number));
         let conn = self.conns.get_mut(&id).expect("it sent the open that is being answered");
         conn.ended.remove(&number);
-        conn.channels.insert(number, channel);
+        conn.channels.insert(number, Box::new(channel));
     }
 
     /// The number of the space, loaded and with a history of this run. (SYNC-2)
@@ -194,7 +195,7 @@ impl Server {
         };
         let head = log.head(store)?;
         self.touch(number);
-        self.spaces.insert(number, Hosted::new(log, history, head));
+        self.spaces.insert(number, Hosted::new(log, history, head, self.config.durability));
         self.numbers.insert(name.to_owned(), number);
         Ok(Some(number))
     }
@@ -216,6 +217,7 @@ impl Server {
                 Ok(())
             }
             (true, Message::Ranges(question)) => {
+                self.counts.comparisons += 1;
                 // REPAIR-5
                 if let Some(channel) = self.conns.get_mut(&id).and_then(|conn| conn.channels.get_mut(&channel)) {
                     channel.asked.ask(question);
@@ -277,7 +279,7 @@ impl Server {
                 Judged::Again { position, .. } if position > sent => {}
                 Judged::Again { position, seq, verdict } => {
                     let message = if verdict == Verdict::ACCEPTED {
-                        Message::Ack(Ack { seq, position, durability: DURABILITY_STORED, numbers: Vec::new() })
+                        Message::Ack(Ack { seq, position, durability: self.config.durability, numbers: Vec::new() })
                     } else {
                         stream::reject(seq, position, verdict)
                     };

@@ -184,6 +184,17 @@ impl Log {
         read_settled(&bytes).map(Some).map_err(damaged)
     }
 
+    /// What is held of every replica.
+    pub fn replicas(&self, store: &dyn Store) -> Result<Vec<(Replica, Settled)>, StoreError> {
+        let from = self.key(b'r');
+        let rows = store.scan(&from, &after_prefix(&from), usize::MAX)?;
+        let read = |(key, bytes): &(Vec<u8>, Vec<u8>)| {
+            let id = key[from.len()..].try_into().map_err(|_| StoreError("the key of a replica is damaged".to_owned()))?;
+            Ok((Replica(id), read_settled(bytes).map_err(damaged)?))
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// Binds a replica to a subject: for good where that opens it. (IDENT-9, PEER-19)
     pub fn bind(&self, store: &mut dyn Store, replica: Replica, subject: &str, opened: bool) -> Result<Settled, StoreError> {
         if let Some(known) = self.settled(store, replica)? {

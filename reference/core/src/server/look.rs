@@ -2,6 +2,8 @@
 
 use super::log::{self, Log, Verdict};
 use crate::change::Change;
+use crate::clock::Replica;
+use crate::space::Space;
 use crate::store::{Store, StoreError};
 
 /// A settled change as the log has it.
@@ -33,6 +35,51 @@ pub fn logged(store: &dyn Store, space: &str, position: u64) -> Result<Vec<Logge
         Ok(Logged { position, author: entry.author.0, seq: entry.seq, link, code: entry.verdict.code.0, literal: entry.literal })
     };
     log.entries_after(store, position, usize::MAX)?.into_iter().map(entry).collect()
+}
+
+/// A replica that a space knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownReplica {
+    /// Its id.
+    pub replica: Replica,
+    /// Whom it belongs to; where it was never opened, who first brought its changes. (IDENT-9, PEER-19)
+    pub subject: String,
+    /// Whether it was ever opened.
+    pub opened: bool,
+    /// Its last settled seq.
+    pub seq: u64,
+}
+
+/// The replicas of a space, ascending by id.
+///
+/// # Errors
+/// Where the store fails or is damaged.
+pub fn replicas(store: &dyn Store, space: &str) -> Result<Vec<KnownReplica>, StoreError> {
+    let Some(number) = log::find_space(store, space)? else { return Ok(Vec::new()) };
+    let all = Log::new(space, number).replicas(store)?;
+    let known = |(replica, settled): (Replica, log::Settled)| KnownReplica {
+        replica,
+        subject: settled.subject,
+        opened: settled.opened,
+        seq: settled.seq,
+    };
+    Ok(all.into_iter().map(known).collect())
+}
+
+/// The state of a space; none where there is no such space.
+///
+/// # Errors
+/// Where the store fails or is damaged.
+pub fn base(store: &dyn Store, space: &str) -> Result<Option<Space>, StoreError> {
+    Ok(log::find_space(store, space)?.map(|number| Log::new(space, number).cells()))
+}
+
+/// The last position of the log of a space, or 0.
+///
+/// # Errors
+/// Where the store fails or is damaged.
+pub fn head(store: &dyn Store, space: &str) -> Result<u64, StoreError> {
+    log::find_space(store, space)?.map_or(Ok(0), |number| Log::new(space, number).head(store))
 }
 
 /// The histories of a space, oldest first, each with its first position. (SYNC-2)

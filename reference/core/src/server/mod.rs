@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 mod channel;
+mod counts;
 mod frames;
 mod horizon;
 mod judge;
@@ -35,7 +36,7 @@ use crate::clock::Now;
 use crate::entropy::Entropy;
 use crate::limits;
 use crate::message::{ErrorMessage, Hello, Message, Welcome, encode_frame};
-use crate::registry::{Code, Profiles};
+use crate::registry::{Code, DURABILITY_STORED, Profiles};
 use crate::store::{Store, StoreError};
 use access::Granted;
 use horizon::Compaction;
@@ -46,8 +47,9 @@ use timers::{Timers, ping_interval_ms};
 
 pub use access::{Access, Anyone, Grant, Revoked, Right, Rights, Tokens, Verifier};
 pub use admin::SpaceInfo;
+pub use counts::{Counts, Standing};
 pub use horizon::Retention;
-pub use look::{Logged, accepted, gone, histories, logged, upgrade};
+pub use look::{KnownReplica, Logged, accepted, base, gone, head, histories, logged, replicas, upgrade};
 pub use quota::{Quota, Usage};
 
 /// The protocol version this server speaks.
@@ -82,6 +84,8 @@ pub struct ServerConfig {
     pub profiles: Profiles,
     /// Whose changes a client may bring. (PEER-19)
     pub relay: RelayPolicy,
+    /// What an ack says of where a change is kept, from the registry. (SESS-20)
+    pub durability: u64,
 }
 
 impl Default for ServerConfig {
@@ -96,6 +100,7 @@ impl Default for ServerConfig {
             credit_bytes: limits::CREDIT_BYTES as u64,
             profiles: Profiles::OFFERED,
             relay: RelayPolicy::default(),
+            durability: DURABILITY_STORED,
         }
     }
 }
@@ -150,7 +155,8 @@ enum Phase {
 struct Conn {
     phase: Phase,
     replies: VecDeque<Arc<[u8]>>,
-    channels: BTreeMap<u16, Channel>,
+    /// Boxed: a node of the tree has room for eleven, and most connections have one.
+    channels: BTreeMap<u16, Box<Channel>>,
     /// Channels that ended and the base of their stamps; what still arrives on them is ignored. (SESS-17, ERROR-6)
     ended: BTreeMap<u16, u64>,
     heard_ms: u64,
@@ -191,6 +197,7 @@ pub struct Server {
     timers: Timers,
     faults: Vec<StoreError>,
     compaction: Compaction,
+    counts: Counts,
 }
 
 /// A refusal of what a peer sent: ends the channel, or the connection where the channel is 0.
@@ -237,6 +244,7 @@ impl Server {
             timers: Timers::default(),
             faults: Vec::new(),
             compaction: Compaction::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -267,6 +275,7 @@ impl Server {
     /// The open transaction is durable: what it led to may be polled.
     pub fn committed(&mut self) {
         for number in std::mem::take(&mut self.batch_spaces) {
+            self.count_verdicts(number);
             let Some(space) = self.spaces.get_mut(&number) else { continue };
             space.commit(if fault::is("mirror-tail-of-five") { 5 } else { self.config.tail_changes_max });
             self.ready.extend(space.readers.values().map(|(conn, _)| *conn));
@@ -297,12 +306,6 @@ impl Server {
         std::mem::take(&mut self.faults)
     }
 
-    /// Bytes that are kept for a connection until it is polled. What it is to be sent of a space is not among them: it is
-    /// made when it is polled. (SYNC-17)
-    pub fn queued_bytes(&self, id: ConnId) -> usize {
-        self.conns.get(&id).map_or(0, |conn| conn.replies.iter().map(|frame| frame.len()).sum())
-    }
-
     /// The connections that may have something to poll.
     pub fn take_ready(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.ready).into_iter().collect()
@@ -325,7 +328,9 @@ impl Server {
         for number in order {
             let Some(channel) = conn.channels.get_mut(&number) else { continue };
             let Some(space) = self.spaces.get(&channel.space) else { continue };
-            if let Some(frame) = space.next_frame(store, number, channel, self.config.part_bytes_max, now.mono_ms)? {
+            let frame = space.next_frame(store, number, channel, self.config.part_bytes_max, now.mono_ms)?;
+            self.counts.catch_ups += std::mem::take(&mut channel.caught_up);
+            if let Some(frame) = frame {
                 (conn.sent_ms, conn.served) = (now.mono_ms, number);
                 return Ok(Some(Output::Frame(frame.into())));
             }
@@ -415,7 +420,7 @@ impl Server {
             }
             self.expire_presence(now, id);
             let due = |channel: &Channel| self.spaces.get(&channel.space).is_some_and(|space| space.has_more(channel, now.mono_ms));
-            if self.conns.get(&id).is_some_and(|conn| conn.channels.values().any(due)) {
+            if self.conns.get(&id).is_some_and(|conn| conn.channels.values().any(|channel| due(channel))) {
                 self.ready.insert(id);
             }
             self.set_alarm(now, id);
@@ -438,6 +443,7 @@ impl Server {
         let others: Vec<ConnId> = self.conns.keys().copied().filter(|other| *other != id && fault::is("sess-error-ends-all")).collect();
         others.into_iter().for_each(|other| self.close(other));
         let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
+        self.count_error(id, code);
         self.end(id, &Message::Error(error));
     }
 
@@ -472,6 +478,7 @@ impl Server {
     /// Ends a channel with an error on it. (ERROR-3, ERROR-5)
     fn fail_channel(&mut self, id: ConnId, channel: u16, code: Code, detail: Option<u64>, text: &str) {
         let error = ErrorMessage { code, class: code.class(), detail, text: text.to_owned() };
+        self.count_error(id, code);
         if !fault::is("error-and-the-channel-goes-on") {
             self.detach(id, channel);
         }

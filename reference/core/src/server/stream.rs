@@ -21,7 +21,7 @@ use crate::limits;
 use crate::message::{
     Ack, Item, Mark, Message, Open, Outcome, PlacedChange, Reject, States, Void, frame_of, items_of, message_bytes, packed_frame,
 };
-use crate::registry::{Code, DURABILITY_STORED, Profiles};
+use crate::registry::{Code, Profiles};
 use crate::rules::LWW;
 use crate::space::Changed;
 use crate::store::{Store, StoreError};
@@ -77,6 +77,8 @@ pub(super) struct Hosted {
     pub changed_ms: u64,
     /// Whether the space's creation and history are durable.
     pub durable: bool,
+    /// What an ack says of where a change is kept.
+    pub durability: u64,
     /// The channel that has each replica open. (IDENT-8)
     pub readers: BTreeMap<Replica, (ConnId, u16)>,
     /// Who is there. (PRES-5)
@@ -102,6 +104,8 @@ pub(super) struct Channel {
     pub settled: u64,
     /// Whether a catch-up by states has begun and not ended.
     pub catching: bool,
+    /// How many ended, until they are counted.
+    pub caught_up: u64,
     /// Whether what is settled of authors is told. (PEER-18)
     pub peer: bool,
     /// The position and time of the last mark.
@@ -161,7 +165,7 @@ impl Scope {
 }
 
 impl Hosted {
-    pub fn new(log: Log, history: HistoryStart, head: u64) -> Self {
+    pub fn new(log: Log, history: HistoryStart, head: u64, durability: u64) -> Self {
         Self {
             log,
             history,
@@ -171,6 +175,7 @@ impl Hosted {
             tail_bytes: 0,
             changed_ms: 0,
             durable: false,
+            durability,
             readers: BTreeMap::new(),
             room: Room::default(),
         }
@@ -192,6 +197,11 @@ impl Hosted {
             let Some(entry) = self.tail.pop_front() else { return };
             self.tail_bytes -= entry.body.len();
         }
+    }
+
+    /// The verdicts that the open transaction appended.
+    pub fn undurable_verdicts(&self) -> impl Iterator<Item = Code> {
+        self.tail.iter().rev().take_while(|entry| entry.position > self.committed).map(|entry| entry.verdict.code)
     }
 
     /// Forgets the recent entries; whoever has not read them is served by states.
@@ -355,7 +365,7 @@ impl Hosted {
                 let mut numbers = ack.take().map(|ack| ack.numbers).unwrap_or_default();
                 numbers.extend(entry.numbers.iter().filter(|_| channel.names.is_some()));
                 literal += entry.numbers.len();
-                ack = Some(Ack { seq: entry.seq, position, durability: DURABILITY_STORED, numbers });
+                ack = Some(Ack { seq: entry.seq, position, durability: self.durability, numbers });
                 channel.settled = entry.seq;
                 if fault::is("mirror-ack-for-each") {
                     bodies.extend(ack.take().into_iter().flat_map(|ack| self.ack(ack)));
@@ -459,6 +469,7 @@ impl Hosted {
         }
         let last = to == self.committed;
         channel.catching = !last;
+        channel.caught_up += u64::from(last);
         channel.sent = to;
         let said = if fault::is("sync-last-part-stops-short") && last { to.saturating_sub(1) } else { to };
         Ok(States { last, to: said, history: self.history.history, items, replaced: Vec::new() })

@@ -31,6 +31,11 @@ impl Link {
         let (up, down) = (VecDeque::new(), VecDeque::new());
         Self { conn, up, down, closing: false, damaged: false, dark: [false, false], deserted: false }
     }
+
+    /// Whether it carries frames both ways.
+    pub(super) fn lives(&self) -> bool {
+        self.dark == [false, false] && !self.deserted
+    }
 }
 
 impl World {

@@ -342,7 +342,9 @@ impl World {
             self.start(client);
         }
         let in_sync = |node: &Node| node.client.status(&node.store).is_ok_and(|status| status.in_sync);
-        if self.nodes.iter().all(in_sync) {
+        // Who sits on a dead connection takes it for a live one until `silence_timeout_ms` has passed. (SESS-8)
+        let lives = |node: &Node| node.link.as_ref().is_none_or(Link::lives);
+        if self.nodes.iter().all(|node| in_sync(node) && lives(node)) {
             return true;
         }
         let wakes = self.nodes.iter().filter_map(|node| node.wake_ms).chain(self.server.next_wake());
@@ -497,7 +499,8 @@ fn server_config(setup: &Setup) -> ServerConfig {
 }
 
 pub(super) fn has_frames(node: &Node) -> bool {
-    node.link.as_ref().is_some_and(|link| !link.up.is_empty() || !link.down.is_empty() || link.closing)
+    // That the server closed a connection that carries nothing down is not heard of.
+    node.link.as_ref().is_some_and(|link| !link.up.is_empty() || !link.down.is_empty() || link.closing && !link.dark[1])
 }
 
 fn wide(entropy: &mut Entropy) -> [u8; 32] {

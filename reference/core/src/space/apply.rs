@@ -97,7 +97,7 @@ impl Space {
                 let old = open.cell(store, &name)?.map(|cell| cell.state);
                 let Some(state) = written(&minted, name.rule, write, old.clone()) else { continue };
                 if old.as_ref() != Some(&state) {
-                    open.put(store, &name, Cell { state, position })?;
+                    open.put(store, name, Cell { state, position })?;
                 }
             }
             open.save(store)?;

@@ -12,13 +12,18 @@ use crate::store::{Store, StoreError};
 const DIGESTED_BYTES: usize = 192;
 
 /// A collection's fingerprint: of its lives and `lww` cells, and of the cells of all further rules.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Kept {
     core: Fingerprint,
     further: Fingerprint,
 }
 
 impl Kept {
+    /// Where the cells of a rule count.
+    fn of(&mut self, rule: u64) -> &mut Fingerprint {
+        if rule == LWW { &mut self.core } else { &mut self.further }
+    }
+
     fn add_to(&self, total: &mut Fingerprint, rules: bool) {
         total.merge(&self.core);
         if rules {
@@ -66,44 +71,42 @@ impl Space {
     }
 
     pub(super) fn fingerprint_change(&self, store: &mut dyn Store, collection: &str, change: &Digests) -> Result<(), StoreError> {
-        if change.learnt.is_empty() && change.forgotten.is_empty() {
+        if *change == Digests::default() {
             return Ok(());
         }
         let key = self.fingerprint_key(collection);
         let mut kept = store.get(&key)?.map_or(Ok(Kept::default()), |bytes| read_kept(&bytes)).map_err(damaged)?;
-        for (further, digest) in &change.learnt {
-            if *further { kept.further.add(digest) } else { kept.core.add(digest) }
-        }
         // What is forgotten may have been learnt in the same breath.
-        for (further, digest) in &change.forgotten {
-            if *further { kept.further.remove(digest) } else { kept.core.remove(digest) }
-        }
+        kept.core.merge(&change.learnt.core);
+        kept.core.part(&change.forgotten.core);
+        kept.further.merge(&change.learnt.further);
+        kept.further.part(&change.forgotten.further);
         store.put(&key, &kept_bytes(&kept))
     }
 }
 
-/// Digests that enter and leave a collection's fingerprint together, each with whether it is of a further rule.
-#[derive(Default)]
+/// Digests that enter and leave a collection's fingerprint together.
+#[derive(Default, PartialEq)]
 pub(super) struct Digests {
-    learnt: Vec<(bool, [u8; 32])>,
-    forgotten: Vec<(bool, [u8; 32])>,
+    learnt: Kept,
+    forgotten: Kept,
 }
 
 impl Digests {
     pub fn learn_life(&mut self, record: &RecordName, life: u64) {
-        self.learnt.extend(life_digest(record, life).map(|digest| (false, digest)));
+        life_digest(record, life).iter().for_each(|digest| self.learnt.core.add(digest));
     }
 
     pub fn forget_life(&mut self, record: &RecordName, life: u64) {
-        self.forgotten.extend(life_digest(record, life).map(|digest| (false, digest)));
+        life_digest(record, life).iter().for_each(|digest| self.forgotten.core.add(digest));
     }
 
     pub fn learn(&mut self, record: &RecordName, life: u64, name: &CellName, state: &State) {
-        self.learnt.extend(cell_digest(record, life, name, state).map(|digest| (name.rule != LWW, digest)));
+        cell_digest(record, life, name, state).iter().for_each(|digest| self.learnt.of(name.rule).add(digest));
     }
 
     pub fn forget(&mut self, record: &RecordName, life: u64, name: &CellName, state: &State) {
-        self.forgotten.extend(cell_digest(record, life, name, state).map(|digest| (name.rule != LWW, digest)));
+        cell_digest(record, life, name, state).iter().for_each(|digest| self.forgotten.of(name.rule).add(digest));
     }
 }
 

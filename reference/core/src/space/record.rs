@@ -82,14 +82,13 @@ impl RecordRow {
             Some(Value::Array(_) | Value::Map(_)) => false,
             _ => true,
         };
-        name.rule == LWW && small && (self.cells.len() < CELLS_MAX || self.cell(name).is_some())
+        name.rule == LWW && small && self.cells.len() < CELLS_MAX
     }
 
-    fn put(&mut self, name: &CellName, cell: Cell) {
-        match self.cells.binary_search_by(|(held, _)| held.cmp(name)) {
-            Ok(at) => self.cells[at].1 = cell,
-            Err(at) => self.cells.insert(at, (name.clone(), cell)),
-        }
+    /// Puts in a cell that is not there.
+    fn put(&mut self, name: CellName, cell: Cell) {
+        let at = self.cells.partition_point(|(held, _)| *held < name);
+        self.cells.insert(at, (name, cell));
     }
 
     fn take(&mut self, name: &CellName) -> Option<Cell> {
@@ -220,20 +219,16 @@ impl<'a> OpenRecord<'a> {
     }
 
     /// Puts a cell in the place of what is there under its name.
-    pub fn put(&mut self, store: &mut dyn Store, name: &CellName, new: Cell) -> Result<(), StoreError> {
-        self.digests.learn(self.record, self.row.life, name, &new.state);
-        if self.row.has_room_for(name, &new.state) {
-            match self.row.take(name) {
-                Some(old) => self.digests.forget(self.record, self.row.life, name, &old.state),
-                None => self.remove_apart(store, name)?,
-            }
+    pub fn put(&mut self, store: &mut dyn Store, name: CellName, new: Cell) -> Result<(), StoreError> {
+        self.digests.learn(self.record, self.row.life, &name, &new.state);
+        self.remove_cell(store, &name)?;
+        if self.row.has_room_for(&name, &new.state) {
             self.row.put(name, new);
             return Ok(());
         }
-        self.remove_cell(store, name)?;
         self.row.apart = true;
-        store.put(&self.space.index_key(new.position, self.record, Some(name)), &[])?;
-        store.put(&self.space.cell_key(self.record, Some(name)), &cell_bytes(&new.state, new.position))
+        store.put(&self.space.index_key(new.position, self.record, Some(&name)), &[])?;
+        store.put(&self.space.cell_key(self.record, Some(&name)), &cell_bytes(&new.state, new.position))
     }
 
     /// Removes a cell, where there is one.
@@ -333,7 +328,7 @@ impl Space {
         &self,
         store: &mut dyn Store,
         record: &RecordName,
-        name: &CellName,
+        name: CellName,
         state: State,
         position: u64,
     ) -> Result<(), StoreError> {
@@ -357,7 +352,7 @@ impl Space {
             open.set_life(store, life, position)?;
         }
         for (name, state) in cells {
-            open.put(store, &name, Cell { state, position })?;
+            open.put(store, name, Cell { state, position })?;
         }
         open.save(store)
     }

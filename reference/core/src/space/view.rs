@@ -3,7 +3,8 @@
 use crate::fault;
 use std::collections::BTreeMap;
 
-use super::{RecordState, sum_of};
+use super::{CellName, RecordState, sum_of};
+use crate::rules::lww::Lww;
 use crate::rules::multi::Dot;
 use crate::rules::{COUNTER, LWW, MAP, MAX, MIN, MULTI, SET, State, counter, life, map, set};
 use crate::value::{Value, ValueMap};
@@ -46,34 +47,32 @@ impl View {
 
 impl RecordState {
     /// The record as it shows, none when it does not. (MODEL-14, RULES-5)
-    pub fn view(&self) -> Option<View> {
+    pub fn view(self) -> Option<View> {
         let shows = life::is_alive(self.life) || fault::is("model-dead-shows") && self.life > 0;
         if !shows || fault::is("model-empty-is-gone") && self.cells.is_empty() {
             return None;
         }
         let mut view = View::default();
-        let mut column: Vec<(&super::CellName, &State)> = Vec::new();
-        for (name, state) in self.cells.iter().filter(|(_, state)| !state.is_gone()) {
-            if column.last().is_some_and(|(last, _)| (&last.field, last.rule) != (&name.field, name.rule)) {
-                view.show(&std::mem::take(&mut column));
+        let mut further = Vec::new();
+        for (name, state) in self.cells.into_iter().filter(|(_, state)| !state.is_gone()) {
+            match state {
+                State::Stamped(Lww { value: Some(value), .. }) if name.rule == LWW => view.fields.extend([(name.field, value)]),
+                state => further.push((name, state)),
             }
-            column.push((name, state));
         }
-        view.show(&column);
+        for column in further.chunk_by(|(a, _), (b, _)| (&a.field, a.rule) == (&b.field, b.rule)) {
+            view.show(column);
+        }
         Some(view)
     }
 }
 
 impl View {
-    /// Takes in the live cells of one column.
-    fn show(&mut self, cells: &[(&super::CellName, &State)]) {
+    /// Takes in the live cells of one column of a further rule.
+    fn show(&mut self, cells: &[(CellName, State)]) {
         let Some((first, state)) = cells.first() else { return };
         let values = || cells.iter().filter_map(|(name, state)| Some((name.key.to_value().ok()?, value_of(state)?.clone())));
         let shown = match first.rule {
-            LWW => {
-                self.fields.extend(value_of(state).map(|value| (first.field.clone(), value.clone())));
-                return;
-            }
             COUNTER => Shown::Counter(counter::view(cells.iter().map(|(_, state)| sum_of(state)))),
             MAX => value_of(state).cloned().map_or(Shown::Max(Value::Null), Shown::Max),
             MIN => value_of(state).cloned().map_or(Shown::Min(Value::Null), Shown::Min),
@@ -83,7 +82,7 @@ impl View {
                 Shown::Map(map::view(values().filter_map(text).collect()))
             }
             MULTI => {
-                let value = |(name, state): &(&super::CellName, &State)| Some((name.key.to_dot().ok()?, value_of(state)?.clone()));
+                let value = |(name, state): &(CellName, State)| Some((name.key.to_dot().ok()?, value_of(state)?.clone()));
                 Shown::Multi(cells.iter().filter_map(value).collect())
             }
             // What an unknown rule means is not known here: it is kept and not shown. (RULES-3)
