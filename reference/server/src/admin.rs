@@ -118,7 +118,7 @@ fn list(server: &Server, store: &dyn Store) -> Result<serde_json::Value, StoreEr
 }
 
 /// A name as a segment of a path: all but letters, digits, `-`, `_` and `~` as percent and hexadecimal.
-fn encoded(name: &str) -> String {
+pub(crate) fn encoded(name: &str) -> String {
     let one = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
@@ -127,7 +127,7 @@ fn encoded(name: &str) -> String {
 }
 
 /// The name of a segment; none where it is no text.
-fn decoded(segment: &str) -> Option<String> {
+pub(crate) fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {

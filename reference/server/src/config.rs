@@ -10,10 +10,13 @@ use serde::Deserialize;
 use syncline::limits;
 use syncline::server::{Grant, Quota, Retention, Right, Rights};
 
+use crate::cluster::ClusterConfig;
 use crate::operate::Command;
+use crate::tls::TlsConfig;
 use crate::tokens::JwtConfig;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7747";
+const DEFAULT_OPERATOR: &str = "127.0.0.1:7748";
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3_600_000;
 /// The folder of the store where none is named.
@@ -29,16 +32,37 @@ pub struct Args {
     /// Folder of the store, made if missing [default: ./syncline-data]
     #[arg(long, value_name = "FOLDER", global = true)]
     pub data: Option<PathBuf>,
-    /// A TOML file with the keys listen, data, tokens, jwt, revoked, quota, retention, allow_origins, create_spaces, log_format; flags
+    /// A TOML file with the keys listen, operator, data, tokens, jwt, tls, revoked, quota, retention, allow_origins, create_spaces, log_format; flags
     /// override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Show how the server is, at this address: a page, /metrics, /health, /ready [default where no address is given: 127.0.0.1:7748]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = DEFAULT_OPERATOR)]
+    pub operator: Option<SocketAddr>,
     /// How to write the log on standard error [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
     /// Let everyone who can reach the address read and write everything
     #[arg(long)]
     pub open: bool,
+    /// Folder of a built web application to give to browsers at /, beside what is synced
+    #[arg(long, value_name = "FOLDER")]
+    pub app: Option<PathBuf>,
+    /// Share the log of a shard with other servers: the addresses of its NATS servers, with commas between [default: one SQLite file]
+    #[arg(long, value_name = "NATS://HOST:PORT,...", value_parser = log_address)]
+    pub log: Option<String>,
+    /// Which shard, of letters, digits, - and _
+    #[arg(long, value_name = "NAME", requires = "log", default_value = "main", value_parser = shard_name)]
+    pub shard: String,
+    /// On how many NATS servers each commit is kept
+    #[arg(long, value_name = "NUMBER", requires = "log", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub replicas: u8,
+    /// Bytes of the shard's stream above which it may be written anew, as what the spaces hold; less than twice that it stays
+    #[arg(long, value_name = "BYTES", requires = "log", default_value_t = 256 << 20)]
+    pub log_bytes: u64,
+    /// Where the other servers of the shard reach this one: never open to clients, since what passes there is not encrypted
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "log", default_value = "127.0.0.1:0", value_parser = relay_address)]
+    pub relay: SocketAddr,
     /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -60,12 +84,16 @@ pub enum LogFormat {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to show how the server is; none: nowhere.
+    pub operator: Option<SocketAddr>,
     /// The folder of the store.
     pub data: PathBuf,
     /// Who may come in by a token of the file; none, and no `jwt`: everyone.
     pub tokens: Option<Vec<TokenEntry>>,
     /// Who may come in by a JSON Web Token.
     pub jwt: Option<JwtConfig>,
+    /// The certificate that the server shows its clients; none: they connect without TLS.
+    pub tls: Option<TlsConfig>,
     /// A TOML file of what is not let in any more: subjects, tokens (their ids) and replicas. Read again when it changes.
     pub revoked: Option<PathBuf>,
     /// What each space may hold.
@@ -78,6 +106,10 @@ pub struct Config {
     pub create_spaces: bool,
     /// How the log is written.
     pub log_format: LogFormat,
+    /// The folder of a web application that is served at `/`.
+    pub app: Option<PathBuf>,
+    /// The log that it shares with others; none: one of its own.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// A token and what it grants.
@@ -174,7 +206,7 @@ pub enum ConfigError {
     },
     /// Settings that do not go together.
     #[error(
-        "listen = {listen} can be reached from other machines, and no tokens are set: everyone could read and write everything. \
+        "{listen} can be reached from other machines, and no tokens are set: everyone could read and write everything. \
          Set tokens in --config FILE, listen on 127.0.0.1 or [::1], or allow it with --open"
     )]
     Exposed {
@@ -188,9 +220,11 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    operator: Option<SocketAddr>,
     data: Option<PathBuf>,
     tokens: Option<Vec<TokenEntry>>,
     jwt: Option<JwtConfig>,
+    tls: Option<TlsConfig>,
     revoked: Option<PathBuf>,
     quota: Option<QuotaFile>,
     retention: Option<RetentionFile>,
@@ -229,15 +263,19 @@ impl Config {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             listen: DEFAULT_LISTEN.parse().expect("the constant is an address"),
+            operator: None,
             data: data.into(),
             tokens: None,
             jwt: None,
+            tls: None,
             revoked: None,
             quota: Quota::default(),
             retention: Retention::default(),
             allow_origins: Vec::new(),
             create_spaces: true,
             log_format: LogFormat::default(),
+            app: None,
+            cluster: None,
         }
     }
 
@@ -256,18 +294,30 @@ impl Config {
         let defaults = Self::new(DEFAULT_DATA);
         let config = Self {
             listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
+            operator: args.operator.or(file.operator),
             data: args.data.or(file.data).unwrap_or(defaults.data),
             tokens: file.tokens,
             jwt: file.jwt,
+            tls: file.tls,
             revoked: file.revoked,
             quota: file.quota.map_or(defaults.quota, |quota| Quota { records: quota.records, bytes: quota.bytes }),
             retention: file.retention.map_or(defaults.retention, RetentionFile::retention),
             allow_origins: file.allow_origins,
             create_spaces: file.create_spaces.unwrap_or(defaults.create_spaces),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+            app: args.app,
+            cluster: args.log.map(|log| ClusterConfig {
+                log,
+                shard: args.shard,
+                replicas: args.replicas.into(),
+                log_bytes: args.log_bytes,
+                relay: args.relay,
+            }),
         };
-        if config.is_open() && !config.listen.ip().is_loopback() && !args.open {
-            return Err(ConfigError::Exposed { listen: config.listen });
+        let listens = [Some(config.listen), config.cluster.as_ref().map(|cluster| cluster.relay)];
+        let exposed = listens.into_iter().flatten().find(|listen| !listen.ip().is_loopback());
+        if let Some(listen) = exposed.filter(|_| config.is_open() && !args.open) {
+            return Err(ConfigError::Exposed { listen });
         }
         Ok(config)
     }
@@ -282,6 +332,36 @@ impl Config {
         let tokens = self.tokens.as_ref()?;
         Some(tokens.iter().map(|entry| (entry.token.clone(), entry.grant())).collect())
     }
+}
+
+/// Addresses of the servers of a log.
+fn log_address(text: &str) -> Result<String, String> {
+    let good = |server: &str| server.strip_prefix("nats://").or(server.strip_prefix("tls://")).is_some_and(|rest| !rest.is_empty());
+    match text.split(',').find(|server| !good(server)) {
+        None => Ok(text.to_owned()),
+        // What was found may hold a password.
+        Some(_) => Err("allowed are nats://HOST:PORT and tls://HOST:PORT, with commas between".to_owned()),
+    }
+}
+
+/// An address that the other servers of a shard can use as it stands.
+fn relay_address(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_unspecified() => {
+            Err("the other servers are told this address: name the one of this machine".to_owned())
+        }
+        Ok(address) => Ok(address),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The name of a shard, which is part of the name of a stream.
+fn shard_name(text: &str) -> Result<String, String> {
+    let good = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if (1..=64).contains(&text.len()) && good {
+        return Ok(text.to_owned());
+    }
+    Err("allowed are 1 to 64 letters, digits, - and _".to_owned())
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
@@ -403,11 +483,18 @@ mod tests {
         refused("tokens = [{token = 'hunter2', subject = 'a', spaces = 1}]", &[], &["a list of spaces", "a table"]);
         refused("jwt = {key = 'k'}", &[], &["`key`", "`keys`"]);
         refused("", &["--listen", "7747"], &["--listen"]);
+        refused("", &["--log", "http://one:4222"], &["--log", "nats://HOST:PORT"]);
+        refused("", &["--log", "nats://one,nats://"], &["--log", "nats://HOST:PORT"]);
+        refused("", &["--log", "nats://one", "--shard", "a.b"], &["--shard", "letters, digits"]);
+        refused("", &["--log", "nats://one", "--relay", "0.0.0.0:7748"], &["--relay", "this machine"]);
+        refused("", &["--log", "nats://one", "--replicas", "6"], &["--replicas", "1..=5"]);
+        refused("", &["--shard", "one"], &["--log"]);
     }
 
     #[test]
     fn an_open_server_stays_on_this_machine_unless_told_otherwise() {
         refused("", &["--listen", "0.0.0.0:7747"], &["0.0.0.0:7747", "--open", "tokens"]);
+        refused("", &["--log", "nats://localhost:4222", "--relay", "10.0.0.1:7748"], &["10.0.0.1:7748", "--open", "tokens"]);
         load("", &["--listen", "0.0.0.0:7747", "--open"]).expect("it was told");
         load("tokens = [{token = 'hunter2', subject = 'a'}]", &["--listen", "0.0.0.0:7747"]).expect("it has tokens");
     }

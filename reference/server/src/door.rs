@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/admin/spaces…` | what `admin` lists |
 //! | `POST /admin/backup` | a copy of the store at one moment, as a file |
+//! | `GET /admin/inspect/NAME` | a space as the store holds it |
 //!
 //! The token of an administrator stands in `Authorization: Bearer`, never in the address. (BIND-5)
 
@@ -17,15 +18,18 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, decoded};
 use crate::engine::Engine;
 use crate::gate::Gate;
+use crate::inspect::inspect_file;
 use crate::reply::{Body, file, say};
 
 /// What lies behind the door begins so.
 pub(crate) const PATH: &str = "/admin/";
 /// Where a running server is asked for a backup.
 pub(crate) const BACKUP_PATH: &str = "/admin/backup";
+/// Where a running server is asked for a space as its store holds it.
+pub(crate) const INSPECT_PATH: &str = "/admin/inspect/";
 /// The copy in the data folder, until it is sent.
 const BACKUP_FILE: &str = "backup.db";
 
@@ -47,8 +51,7 @@ impl Door {
         if let Err((status, why)) = gate.check_names(request.headers()) {
             return say(status, why);
         }
-        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        match engine.is_admin(token.map(str::to_owned)).await {
+        match engine.is_admin(bearer(request)).await {
             None => return say(StatusCode::SERVICE_UNAVAILABLE, "the server stops\n"),
             Some(false) => return say(StatusCode::FORBIDDEN, "{\"error\":\"this needs the token of an administrator\"}\n"),
             Some(true) => {}
@@ -56,7 +59,23 @@ impl Door {
         match (request.method(), request.uri().path()) {
             (&Method::POST, BACKUP_PATH) => self.back_up().await,
             (_, BACKUP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
+            (&Method::GET, path) if path.starts_with(INSPECT_PATH) => self.inspect(&path[INSPECT_PATH.len()..]).await,
             (method, path) => administer(method, path, engine).await,
+        }
+    }
+
+    /// Reads beside the engine, which is not held up by it.
+    async fn inspect(&self, name: &str) -> Response<Body> {
+        let Some(space) = decoded(name) else { return say(StatusCode::BAD_REQUEST, "the name of a space, percent-encoded\n") };
+        let path = self.store.clone();
+        let read = spawn_blocking(move || inspect_file(&path, &space).map_err(|error| error.to_string()));
+        match read.await.map_err(|error| error.to_string()).and_then(|read| read) {
+            Ok(Some(found)) => say(StatusCode::OK, &format!("{found}\n")),
+            Ok(None) => say(StatusCode::NOT_FOUND, "{\"error\":\"no such space\"}\n"),
+            Err(fault) => {
+                error!(%fault, "cannot inspect");
+                say(StatusCode::INTERNAL_SERVER_ERROR, "{\"error\":\"the store cannot be read; the server's log says why\"}\n")
+            }
         }
     }
 
@@ -92,6 +111,11 @@ impl Door {
         error!(%fault, "cannot back up");
         say(StatusCode::INTERNAL_SERVER_ERROR, "{\"error\":\"the backup failed; the server's log says why\"}\n")
     }
+}
+
+/// The token that a request bears.
+pub(crate) fn bearer(request: &Request<Incoming>) -> Option<String> {
+    request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer ")).map(str::to_owned)
 }
 
 async fn administer(method: &Method, path: &str, engine: &Engine) -> Response<Body> {

@@ -17,8 +17,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use syncline::clock::Now;
 use syncline::server::{Access, ConnId, Input, Output, Server};
-use syncline::store::{StoreError, Transact};
-use syncline_store::SqliteStore;
+use syncline::store::StoreError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -26,6 +25,8 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use crate::admin::{Admin, Answer};
+use crate::log::Log;
+use crate::metrics::{Moment, Times, observe};
 use crate::trail::{log_errors, log_opens};
 
 /// Events that wait for the engine; more make their sockets wait.
@@ -58,6 +59,8 @@ enum Event {
     Access(Access),
     /// Whether this is the token of an administrator.
     Ask(Option<String>, oneshot::Sender<bool>),
+    /// How things stand.
+    Moment(oneshot::Sender<Moment>),
     /// What an administrator wants done, and where the answer goes.
     Admin(Admin, oneshot::Sender<Answer>),
     Drain,
@@ -88,8 +91,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts the thread. The receiver resolves when it has drained, and fails if it stopped before.
-    pub(crate) fn start(server: Server, store: SqliteStore) -> io::Result<(Self, oneshot::Receiver<()>)> {
+    /// Starts the thread. The receiver resolves when it has drained or lost its log, and fails if it stopped before.
+    pub(crate) fn start(server: Server, store: Box<dyn Log>, times: Times) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (drained, stopped) = oneshot::channel();
         let core = Core {
@@ -101,6 +104,9 @@ impl Engine {
             drain_until_ms: None,
             wake_ms: None,
             scrub_ms: None,
+            renew_ms: None,
+            connected: 0,
+            times,
         };
         let runtime = Handle::current();
         thread::Builder::new().name("engine".to_owned()).spawn(move || {
@@ -160,6 +166,13 @@ impl Engine {
         answered.await.ok()
     }
 
+    /// How things stand; nothing once the engine has stopped.
+    pub(crate) async fn moment(&self) -> Option<Moment> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Event::Moment(answer)).await;
+        answered.await.ok()
+    }
+
     pub(crate) async fn drain(&self) {
         self.tell(Event::Drain).await;
     }
@@ -172,7 +185,7 @@ impl Engine {
 
 struct Core {
     server: Server,
-    store: SqliteStore,
+    store: Box<dyn Log>,
     seats: BTreeMap<ConnId, Seat>,
     /// Connections to poll after the commit.
     due: BTreeSet<ConnId>,
@@ -183,6 +196,11 @@ struct Core {
     wake_ms: Option<u64>,
     /// When what was erased is next tried to be driven out of the write-ahead log; a reader held it back.
     scrub_ms: Option<u64>,
+    /// When the log is to be told that this server is still there.
+    renew_ms: Option<u64>,
+    /// Connections since the start.
+    connected: u64,
+    times: Times,
 }
 
 /// A connection, as the engine knows it.
@@ -194,6 +212,7 @@ struct Seat {
 
 impl Core {
     fn run(mut self, runtime: &Handle, mut events: mpsc::Receiver<Event>) {
+        self.renew_ms = self.store.renew_ms();
         loop {
             let first = match events.try_recv() {
                 Ok(event) => Some(event),
@@ -206,6 +225,9 @@ impl Core {
             self.turn(first, &mut events);
             let over = self.drain_until_ms.is_some_and(|until_ms| self.seats.is_empty() || until_ms <= self.now().mono_ms);
             if over {
+                self.store.leave();
+            }
+            if over || self.store.is_lost() {
                 return;
             }
         }
@@ -214,7 +236,8 @@ impl Core {
     /// The next event, or nothing when it is time to wake.
     fn wait(&mut self, runtime: &Handle, events: &mut mpsc::Receiver<Event>) -> Result<Option<Event>, Disconnected> {
         self.wake_ms = self.server.next_wake();
-        let Some(wake_ms) = self.wake_ms.into_iter().chain(self.drain_until_ms).chain(self.scrub_ms).min() else {
+        let due = [self.wake_ms, self.drain_until_ms, self.scrub_ms, self.renew_ms];
+        let Some(wake_ms) = due.into_iter().flatten().min() else {
             return events.blocking_recv().map(Some).ok_or(Disconnected);
         };
         let wait = Duration::from_millis(wake_ms.saturating_sub(self.now().mono_ms));
@@ -235,7 +258,14 @@ impl Core {
         for event in first.into_iter().chain(more).take(COMMIT_EVENTS_MAX) {
             self.take(event);
         }
+        let wrote = !self.store.is_clean();
+        let begun = Instant::now();
         self.commit();
+        let committed = Instant::now();
+        self.renew();
+        if self.store.is_lost() {
+            return;
+        }
         self.due.extend(self.server.take_ready());
         let now = self.now();
         if self.scrub_ms.is_some_and(|scrub_ms| scrub_ms <= now.mono_ms) {
@@ -243,6 +273,10 @@ impl Core {
         }
         for id in std::mem::take(&mut self.due) {
             self.poll(now, id);
+        }
+        if wrote {
+            observe(&self.times.commit, committed - begun);
+            observe(&self.times.fan_out, committed.elapsed());
         }
     }
 
@@ -253,12 +287,21 @@ impl Core {
         }
     }
 
+    fn renew(&mut self) {
+        let now_ms = self.now().mono_ms;
+        if self.renew_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            self.store.renew();
+            self.renew_ms = self.store.renew_ms().map(|every_ms| now_ms + every_ms);
+        }
+    }
+
     fn take(&mut self, event: Event) {
         let now = self.now();
         match event {
             // The socket sees its end of the outbox close.
             Event::Connect(..) if self.drain_until_ms.is_some() => {}
             Event::Connect(id, outbox) => {
+                self.connected += 1;
                 self.seats.insert(id, Seat { outbox, room: true });
                 self.handle(now, Input::Connect(id));
             }
@@ -287,6 +330,17 @@ impl Core {
                 // Who asked may have gone.
                 let _ = answer.send(is_admin);
             }
+            Event::Moment(answer) => {
+                let moment = Moment {
+                    connections: self.seats.len() as u64,
+                    connected: self.connected,
+                    draining: self.drain_until_ms.is_some(),
+                    counts: self.server.counts().clone(),
+                    spaces: self.server.standings(),
+                };
+                // Who asked may have gone.
+                let _ = answer.send(moment);
+            }
             Event::Admin(admin, answer) => self.administer(now, &admin, answer),
             Event::Drain => {
                 self.drain_until_ms = Some(now.mono_ms + DRAIN_WAIT_MS);
@@ -298,7 +352,7 @@ impl Core {
     /// Does what an operator wants, in a transaction of its own.
     fn administer(&mut self, now: Now, admin: &Admin, answer: oneshot::Sender<Answer>) {
         self.commit();
-        let done = admin.run(now, &mut self.server, &mut self.store).and_then(|done| self.store.commit().map(|()| done));
+        let done = admin.run(now, &mut self.server, &mut *self.store).and_then(|done| self.store.commit().map(|()| done));
         let said = match done {
             Ok(done) => {
                 self.server.committed();
@@ -330,7 +384,7 @@ impl Core {
     }
 
     fn handle(&mut self, now: Now, input: Input) {
-        if let Err(error) = self.server.handle(now, &mut self.store, input) {
+        if let Err(error) = self.server.handle(now, &mut *self.store, input) {
             self.roll_back(&error);
         }
         for error in self.server.take_faults() {
@@ -351,7 +405,7 @@ impl Core {
         let mut batch = Batch::default();
         let mut bytes = 0;
         while batch.frames.len() < BATCH_FRAMES_MAX && bytes < BATCH_BYTES {
-            match self.server.poll(now, &self.store, id) {
+            match self.server.poll(now, &*self.store, id) {
                 Ok(Some(Output::Frame(frame))) => {
                     log_errors(id, &frame);
                     bytes += frame.len();

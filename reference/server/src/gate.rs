@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tracing::{debug, info};
 
+use crate::app::App;
 use crate::engine::Engine;
 use crate::reply::{Body, say};
 use crate::socket;
@@ -24,15 +25,24 @@ pub(crate) struct Gate {
     /// Everyone on this machine may come in, and nobody else: `Host` must name this machine.
     local_only: bool,
     allow_origins: Vec<String>,
+    app: Option<App>,
 }
 
 impl Gate {
-    pub(crate) fn new(address: SocketAddr, open: bool, allow_origins: Vec<String>) -> Self {
-        Self { address, local_only: open && address.ip().is_loopback(), allow_origins }
+    pub(crate) fn new(address: SocketAddr, open: bool, allow_origins: Vec<String>, app: Option<App>) -> Self {
+        Self { address, local_only: open && address.ip().is_loopback(), allow_origins, app }
+    }
+
+    /// Whether browsers get an application here.
+    pub(crate) fn serves_app(&self) -> bool {
+        self.app.is_some()
     }
 
     /// Answers one request; a good handshake leaves a task that serves the WebSocket and keeps the seat.
     pub(crate) fn answer(&self, mut request: Request<Incoming>, engine: &Engine, seat: &Arc<OwnedSemaphorePermit>) -> Response<Body> {
+        if let Some(file) = self.file(&request) {
+            return file;
+        }
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/healthz") => return say(StatusCode::OK, "ok\n"),
             (&Method::GET, "/" | "/sync") => {}
@@ -55,14 +65,22 @@ impl Gate {
             HeaderValue::from_static(if fault::is("bind-subprotocol-unsaid") { "syncline.0" } else { SUBPROTOCOL }),
         );
         let (engine, seat) = (engine.clone(), Arc::clone(seat));
+        // The request itself, and the buffer that its headers are a part of, are not kept.
+        let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
-            match hyper::upgrade::on(&mut request).await {
+            match upgrade.await {
                 Ok(upgraded) => socket::serve(upgraded, engine).await,
                 Err(error) => debug!(%error, "a handshake was not completed"),
             }
             drop(seat);
         });
         response
+    }
+
+    /// A file of the application, for a request that is no handshake.
+    fn file(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let file = self.app.as_ref().filter(|_| !request.headers().contains_key(UPGRADE))?.answer(request)?;
+        Some(self.check_names(request.headers()).map_or_else(|(status, why)| say(status, why), |()| file))
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
@@ -129,7 +147,7 @@ mod tests {
 
     fn check(listen: &str, open: bool, host: &str, origin: Option<&str>, expected: u16) {
         let allowed = vec!["https://app.example".to_owned()];
-        let gate = Gate::new(listen.parse().expect("an address"), open, allowed);
+        let gate = Gate::new(listen.parse().expect("an address"), open, allowed, None);
         let mut headers = HeaderMap::new();
         let mut put = |name, value: &str| headers.insert(name, HeaderValue::from_str(value).expect("a header"));
         put(HOST, host);

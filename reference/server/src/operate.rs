@@ -1,4 +1,4 @@
-//! The operator's commands, against a running server or a folder: `space`, `backup`, `restore`.
+//! The operator's commands, against a running server or a folder: `space`, `backup`, `inspect`, `restore`.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -6,17 +6,19 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Subcommand};
+use clap::{Args, CommandFactory, Subcommand};
 use hyper::{Method, StatusCode};
 use syncline::change::RecordName;
 use syncline::clock::Now;
 use syncline::entropy::Entropy;
 use syncline::server::{Server, ServerConfig};
 use syncline::store::Transact;
-use syncline_store::{Kind, copy, create_private};
+use syncline_store::{Kind, SqliteStore, copy, create_private};
 
-use crate::admin::{Admin, Answer};
-use crate::door::BACKUP_PATH;
+use crate::admin::{Admin, Answer, encoded};
+use crate::cluster::forget_stream;
+use crate::door::{BACKUP_PATH, INSPECT_PATH};
+use crate::inspect::inspect_file;
 use crate::{STORE_FILE, ServeError, make_folder, open_store};
 
 /// How long a running server may take to answer.
@@ -46,10 +48,26 @@ pub enum Command {
         /// The copy; made, never overwritten
         file: PathBuf,
     },
+    /// Shows a space as the store holds it: log, replicas, records; of a running server (--server, or --data on its machine) or not
+    Inspect {
+        #[command(flatten)]
+        target: Target,
+        space: String,
+    },
     /// Makes the folder of --data from a backup, for a server to be started on
     Restore {
         /// What `backup` wrote
         file: PathBuf,
+    },
+    /// Write what has this shell complete commands, to its standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder
+    Man {
+        /// The folder; it is there
+        folder: PathBuf,
     },
 }
 
@@ -114,7 +132,17 @@ impl Command {
         match self {
             Self::Space { target, verb } => operate(&target, verb, folder),
             Self::Backup { target, file } => back_up(&target, &file, &folder),
+            Self::Inspect { target, space } => inspect(&target, &space, &folder),
             Self::Restore { file } => restore(&file, &folder),
+            Self::Completions { shell } => {
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut crate::config::Args::command(), "syncline-server", &mut text);
+                Ok(String::from_utf8(text)?)
+            }
+            Self::Man { folder } => {
+                clap_mangen::generate_to(crate::config::Args::command(), &folder)?;
+                Ok(format!("wrote manual pages to {}", folder.display()))
+            }
         }
     }
 }
@@ -125,15 +153,27 @@ fn operate(target: &Target, verb: Verb, folder: PathBuf) -> Result<String, Box<d
     match &target.server {
         Some(url) => {
             let (method, path) = admin.request();
-            let mut body = String::new();
-            ask(url, target, (&method, &path), PATIENCE)?.take(ANSWER_BYTES_MAX).read_to_string(&mut body)?;
-            Ok(body.trim_end().to_owned())
+            ask_text(url, target, (&method, &path))
         }
         None => match run(&admin, folder)? {
             Answer { status: StatusCode::OK, body } => Ok(body),
             refused => Err(format!("{}: {}", refused.status, refused.body).into()),
         },
     }
+}
+
+fn ask_text(url: &str, target: &Target, request: (&Method, &str)) -> Result<String, Box<dyn std::error::Error>> {
+    let mut body = String::new();
+    ask(url, target, request, PATIENCE)?.take(ANSWER_BYTES_MAX).read_to_string(&mut body)?;
+    Ok(body.trim_end().to_owned())
+}
+
+fn inspect(target: &Target, space: &str, folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    if let Some(url) = &target.server {
+        return ask_text(url, target, (&Method::GET, &format!("{INSPECT_PATH}{}", encoded(space))));
+    }
+    let found = inspect_file(&folder.join(STORE_FILE), space)?.ok_or_else(|| format!("there is no space {space:?}"))?;
+    Ok(found.to_string())
 }
 
 fn back_up(target: &Target, file: &Path, folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
@@ -165,6 +205,7 @@ fn restore(file: &Path, folder: &Path) -> Result<String, Box<dyn std::error::Err
     make_folder(folder)?;
     let to = folder.join(STORE_FILE);
     copy(file, &to, Kind::Server)?;
+    forget_stream(&mut SqliteStore::open(&to, Kind::Server)?)?;
     Ok(format!("restored to {}; start the server with --data {}", to.display(), folder.display()))
 }
 

@@ -13,10 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::either::Either;
 use tracing::debug;
 
 use crate::engine::{Batch, Closing, Engine};
@@ -31,19 +33,24 @@ const WRITE_WAIT: Duration = Duration::from_millis(2 * limits::SILENCE_TIMEOUT_M
 const LINGER_WAIT: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: u64 = 64 << 20;
 
-type Socket = WebSocketStream<TcpStream>;
+/// A connection, encrypted or not.
+pub(crate) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+type Socket = WebSocketStream<Stream>;
 
 /// Serves the connection until it is gone.
 pub(crate) async fn serve(upgraded: Upgraded, engine: Engine) {
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        unreachable!("the server gave hyper nothing but TCP streams");
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Stream>>() else {
+        unreachable!("the server gave hyper nothing but these streams");
     };
     let limits = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
         .max_frame_size(Some(limits::FRAME_BYTES_MAX));
-    let socket = WebSocketStream::from_partially_read(io.into_inner(), read_buf.into(), Role::Server, Some(limits)).await;
+    // A copy of what is in it: the buffer of the HTTP side is larger than one connection is worth.
+    let begun = read_buf.to_vec();
+    drop(read_buf);
+    let socket = WebSocketStream::from_partially_read(io.into_inner(), begun, Role::Server, Some(limits)).await;
     // No answer: the engine has stopped.
     let Some((id, outbox)) = engine.connect().await else { return };
     debug!(connection = id.0, "connected");
@@ -143,7 +150,7 @@ async fn write_batch(sink: &mut SplitSink<Socket, Message>, batch: Batch) -> Res
 
 /// Ends our side and discards what still arrives: to close with bytes unread would reset the connection, and the peer
 /// might never read our last words.
-async fn linger(stream: &mut TcpStream) -> io::Result<()> {
+async fn linger(stream: &mut Stream) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await.map(|_| ())
 }

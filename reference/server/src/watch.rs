@@ -14,7 +14,15 @@ use crate::engine::Engine;
 use crate::tokens::{Doors, JwtConfig, JwtVerifier, parse_revoked};
 
 /// How often the files are looked at; well within `revoke_ms_max`. (ACCESS-4)
-const POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL: Duration = Duration::from_secs(1);
+
+/// When a file was written last, and its length: they change when it does.
+pub(crate) type Stamp = (SystemTime, u64);
+
+/// None where the file cannot be had.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len()))).ok()
+}
 
 /// The files, and what they said last.
 pub(crate) struct Watch {
@@ -22,7 +30,7 @@ pub(crate) struct Watch {
     jwt: Option<JwtConfig>,
     revoked: Option<PathBuf>,
     access: Access,
-    seen: Vec<Option<(SystemTime, u64)>>,
+    seen: Vec<Option<Stamp>>,
 }
 
 impl Watch {
@@ -86,10 +94,9 @@ impl Watch {
         }
     }
 
-    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let stamp = |path: &PathBuf| fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len()))).ok();
+    fn stamps(&self) -> Vec<Option<Stamp>> {
         let keys = self.jwt.as_ref().and_then(|jwt| stamp(&jwt.keys));
-        vec![keys, self.revoked.as_ref().and_then(stamp)]
+        vec![keys, self.revoked.as_deref().and_then(stamp)]
     }
 
     fn doors(&self) -> Result<Doors, String> {

@@ -15,14 +15,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::peer::{ALICE, BOB, Peer, handshake, request};
 
-struct Running {
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     stopped: tokio::task::JoinHandle<()>,
     _folder: TempDir,
 }
 
-async fn serve(set: impl FnOnce(&mut Config)) -> Running {
+pub(crate) async fn serve(set: impl FnOnce(&mut Config)) -> Running {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config::new(folder.path());
     config.listen.set_port(0);
