@@ -148,7 +148,9 @@ export class Peers {
     }
     const effects = peer.settle();
     if (effects === null) this.emit({ peer: peer.name, crashed: true });
-    for (const effect of effects ?? []) this.emit({ peer: peer.name, ...effectJson(effect) });
+    // The links are the harness's own: it knows how many stand.
+    const told = (effects ?? []).filter((effect) => effect.kind !== "event" || effect.event.name !== "links");
+    for (const effect of told) this.emit({ peer: peer.name, ...effectJson(effect) });
     return answer;
   }
 

@@ -4,7 +4,20 @@ import { asText, type Json } from "./json.js";
 import { Peers, type Command } from "./peers.js";
 import { vector } from "./vectors.js";
 
-export const PROFILES = ["core", "rules", "presence", "conditions", "subscribe", "peer", "flow", "access", "repair", "signal", "compact"];
+export const PROFILES = [
+  "core",
+  "rules",
+  "presence",
+  "conditions",
+  "subscribe",
+  "peer",
+  "flow",
+  "access",
+  "repair",
+  "signal",
+  "compact",
+  "packed",
+];
 
 let lines: string[] = [];
 const peers = new Peers((line) => void lines.push(JSON.stringify(line)));

@@ -10,6 +10,7 @@ export type { Value } from "./core/value.js";
 export type { Columns, Shown } from "./core/view.js";
 export type { Connection, Listener, Transport } from "./bind/transport.js";
 export { webSocket, type Socket, type WebSocketOptions } from "./bind/websocket.js";
+export { dataChannel, WebRtcLinks, type DataChannel, type WebRtcOptions } from "./bind/webrtc.js";
 export type { Store } from "./store/store.js";
 export { MemoryStore } from "./store/memory.js";
 export { IndexedDbStore } from "./store/indexeddb.js";

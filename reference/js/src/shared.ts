@@ -34,6 +34,8 @@ export interface SharedOptions extends Omit<ReplicaOptions, "store"> {
   /** By default those of the browser. */
   readonly locks?: Locks;
   readonly channel?: (name: string) => Channel;
+  /** Called in the tab that comes to lead, with the replica that it alone has: for peer links, which end with that tab. */
+  readonly led?: (replica: Replica) => void;
 }
 
 type Seat =
@@ -71,7 +73,6 @@ export class SharedReplica implements ReplicaLike {
   /** Of each tab, as the one that leads knows it: its last call, and what of its writes is in the store. */
   readonly #heard = new Map<string, number>();
   readonly #marks = new Map<string, Map<number, number>>();
-  #stateDue = false;
 
   private constructor(options: SharedOptions, locks: Locks, channel: Channel) {
     [this.#options, this.#locks, this.#channel] = [options, locks, channel];
@@ -354,8 +355,8 @@ export class SharedReplica implements ReplicaLike {
     const entries = new Map(await store.load());
     await this.#readMarks(name, store, entries);
     const told = new ToldStore(store, numberOf(entries.get(COMMIT)), (n, entries) => {
+      this.#sayState();
       this.#say({ kind: "batch", n, entries });
-      this.#stateSoon();
     });
     const replica = await Replica.open({ ...this.#options, store: told });
     if (this.#seat.at === "closed") return replica.close();
@@ -367,6 +368,7 @@ export class SharedReplica implements ReplicaLike {
     if (before.at === "follows" && before.status.state !== "idle") replica.start();
     this.#say({ kind: "leads", tab: this.#tab, status: replica.status, presence: replica.presence });
     this.#tell({ name: "changed", records: null });
+    this.#options.led?.(replica);
   }
 
   /** What this tab asked of the one that led, and may have been done. */
@@ -394,19 +396,14 @@ export class SharedReplica implements ReplicaLike {
   }
 
   #onEvent(event: ReplicaEvent): void {
+    this.#sayState();
     this.#say({ kind: "event", event });
-    this.#stateSoon();
     this.#tell(event);
   }
 
-  /** Tells the others how the one that leads stands, once for what happens at once. */
-  #stateSoon(): void {
-    if (this.#stateDue) return;
-    this.#stateDue = true;
-    queueMicrotask(() => {
-      this.#stateDue = false;
-      if (this.#seat.at === "leads") this.#say({ kind: "state", status: this.#seat.replica.status, presence: this.#seat.replica.presence });
-    });
+  /** Tells the others how the one that leads stands: before what has them look at it. */
+  #sayState(): void {
+    if (this.#seat.at === "leads") this.#say({ kind: "state", status: this.#seat.replica.status, presence: this.#seat.replica.presence });
   }
 }
 

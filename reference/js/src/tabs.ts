@@ -63,6 +63,7 @@ export const TOLD = [
   "left",
   "presence",
   "link-refused",
+  "links",
 ] as const;
 
 /** The number of the last commit: what followers know the place of a batch by. */

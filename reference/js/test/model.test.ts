@@ -58,7 +58,7 @@ test("events say what came, changed and went, once each", async () => {
   await todo.set({ title: "b" });
   await todo.delete();
   assert.deepEqual(said, ["add t1", "model title,done", "change t1 title,done", "remove t1"]);
-  assert.deepEqual(models.status, { state: "offline", behind: 0, pending: 4, rejected: 0 });
+  assert.deepEqual(models.status, { state: "offline", behind: 0, pending: 4, rejected: 0, links: 0 });
   await replica.close();
 });
 

@@ -27,6 +27,21 @@ export function openCursor({ meta, stage, linked }: Space, agreed: ReadonlySet<n
   return { position, history: stage.history, staged: stage.to };
 }
 
+type Outcome = Extract<Item, { kind: "outcome" }>;
+
+/** A base that grows part by part, and the items that say no cells, with the positions of their parts. */
+interface Next {
+  readonly base: State;
+  readonly rest: [Item, number][];
+}
+
+/** Takes the cells of an item in, and the numbers that it gives to their records. */
+export function takeCells(base: State, item: Item, to: number, wanted: (collection: string) => boolean): void {
+  if (!("rows" in item)) return;
+  base.take(item, to, wanted);
+  base.numberRows(item.rows);
+}
+
 export class CatchUp {
   /** Whether the last part replaces base. */
   replaces = false;
@@ -34,10 +49,20 @@ export class CatchUp {
   forgets = false;
   /** Whether the own chain was found to differ, and the outcomes say up to where it does not. */
   forked = false;
+  /** What is to replace base, made of the parts as they come, so that little is left to do at the last. */
+  #next: Next | null = null;
   /** The last own seq that the server has settled, by `opened`. */
   #serverSeq = 0;
 
   constructor(readonly space: Space) {}
+
+  /** Whether parts of another history were staged; they are dropped, and the space is to be opened again without them (SYNC-33). */
+  isParted({ reset, history }: Extract<Message, { type: "opened" }>): boolean {
+    const { stage } = this.space;
+    const parted = reset === 0 && stage !== null && stage.history !== history;
+    if (parted) this.space.dropStage();
+    return parted;
+  }
 
   /** `opened` came (SYNC-30, SYNC-31). */
   begin(reset: number, serverSeq: number): void {
@@ -76,6 +101,7 @@ export class CatchUp {
   /** Keeps a part (SYNC-13, SYNC-27). */
   stage(m: States): void {
     const { space } = this;
+    if (this.replaces) this.#grow(m);
     space.stage ??= { to: 0, history: "", replaces: this.replaces, parts: [] };
     space.stage.to = m.to;
     space.stage.history = m.history;
@@ -87,9 +113,18 @@ export class CatchUp {
   complete(m: States, time: Time, agreed: ReadonlySet<number>, tell: Tell): { forked: boolean } {
     const { space } = this;
     const before = space.base;
-    if (this.replaces) this.#startAnew();
-    const outcomes: Extract<Item, { kind: "outcome" }>[] = [];
-    for (const part of this.#parts(m)) for (const item of part.items) this.#takeItem(item, part.to, time, outcomes);
+    const outcomes: Outcome[] = [];
+    if (this.replaces) {
+      const { base, rest } = this.#grow(m);
+      this.#startAnew(base);
+      for (const [item, to] of rest) this.#takeRest(item, to, time, outcomes);
+    } else
+      for (const part of this.#parts(m)) {
+        for (const item of part.items) {
+          takeCells(space.base, item, part.to, space.wanted);
+          this.#takeRest(item, part.to, time, outcomes);
+        }
+      }
     space.dropStage();
     if (this.replaces) this.#noteGone(before);
     const { cursor, lineage } = space.meta;
@@ -106,9 +141,25 @@ export class CatchUp {
     return { forked };
   }
 
-  #startAnew(): void {
+  /** Takes a part into what is to replace base; first those that came on another channel. */
+  #grow(m: States): Next {
+    const parts = this.#next ? [m] : this.#parts(m);
+    const next = (this.#next ??= { base: new State(), rest: [] });
+    for (const { items, to } of parts) {
+      for (const item of items) {
+        takeCells(next.base, item, to, this.space.wanted);
+        // Of cells only the reading is of use beyond them.
+        if (item.kind === "group") next.rest.push([{ ...item, rows: [] }, to]);
+        else if (!("rows" in item)) next.rest.push([item, to]);
+      }
+    }
+    return next;
+  }
+
+  #startAnew(base: State): void {
     const { space } = this;
-    space.base = new State();
+    space.base = base;
+    this.#next = null;
     for (const author of space.settledOf.keys()) {
       if (author === space.meta.replica) continue;
       space.settledOf.delete(author);
@@ -123,6 +174,7 @@ export class CatchUp {
     for (const collection of before.collections.keys()) this.space.base.sumOf(collection);
   }
 
+  /** The parts that are kept, and one more. */
   *#parts(last: States): Generator<States> {
     for (const bytes of this.space.stage?.parts ?? []) {
       for (const { message } of readFrame(bytes, () => KEPT).messages) if (message.type === "states") yield message;
@@ -130,17 +182,16 @@ export class CatchUp {
     yield last;
   }
 
-  #takeItem(item: Item, to: number, time: Time, outcomes: Extract<Item, { kind: "outcome" }>[]): void {
+  /** What of an item is no cell. */
+  #takeRest(item: Item, to: number, time: Time, outcomes: Outcome[]): void {
     const { space } = this;
     if (item.kind === "outcome") outcomes.push(item);
     else if (item.kind === "settled") settleHeld(space, item.author, item.seq, item.link, to);
-    else space.base.take(item, to, space.wanted);
-    if ("rows" in item) space.base.numberRows(item.rows);
     if (item.kind === "group") space.observe(item.reading, time.wall + space.meta.offset);
   }
 
   /** Settles own changes as the outcomes say, up to where the links agree. True: they differ behind that (IDENT-11). */
-  #settleOutcomes(outcomes: Extract<Item, { kind: "outcome" }>[], position: number, time: Time, tell: Tell): boolean {
+  #settleOutcomes(outcomes: Outcome[], position: number, time: Time, tell: Tell): boolean {
     const { space } = this;
     for (const { seq, link, verdict } of outcomes.sort((a, b) => a.seq - b.seq)) {
       const own = space.ownAt(seq);

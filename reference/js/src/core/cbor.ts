@@ -33,11 +33,21 @@ export class Writer {
     return this.#buffer.slice(0, this.#length);
   }
 
+  /** What was written, until the next item is. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
   /** What was written, until the next item is; the writer begins anew. */
   take(): Uint8Array {
-    const written = this.#buffer.subarray(0, this.#length);
-    this.#length = 0;
+    const written = this.view();
+    this.cut(0);
     return written;
+  }
+
+  /** Lets go of what was written behind so many bytes. */
+  cut(length: number): void {
+    this.#length = length;
   }
 
   #reserve(more: number): number {

@@ -71,6 +71,7 @@ export const Profile = {
   conditions: 4,
   subscribe: 5,
   peer: 6,
+  packed: 8,
   flow: 9,
   access: 10,
   repair: 11,
@@ -136,7 +137,8 @@ export function readRow(r: Reader, place: Place, wire: Wire, own: Reading): Row 
   if (items % 2 !== 0) throw malformed("a column without its op");
   if (items > 0 && life % 2 === 0) throw malformed("a row of an even life holds ops");
   for (; items > 0; items -= 2) columns.push(readColumn(r, place, wire, own, columns.at(-1)));
-  return { ...record, life, columns };
+  const { collection, id, number } = record;
+  return number === undefined ? { collection, id, life, columns } : { collection, id, number, life, columns };
 }
 
 /** A column's name, and whether an `after` comes: `[field, rule, ? after]`, and where numbers may come `number` or `[number, after]`. */

@@ -219,6 +219,7 @@ export class Channel {
     this.mayWrite = m.rights !== 1;
     this.host.rights(this.mayWrite);
     if (m.reset > 1) this.host.tell({ name: "reset", reason: m.reset });
+    if (this.catchUp.isParted(m)) return this.host.reopen(true);
     this.catchUp.begin(m.reset, m.seq);
     this.#held = this.catchUp.forgets;
     if (m.reset !== 0) this.#forgetNames();

@@ -13,7 +13,7 @@ import { Line, Outbox, type Time } from "./line.js";
 import { Links } from "./links.js";
 import { makeChange, type Guard, type RowWrite } from "./local.js";
 import { CODES, type Message, type Of } from "./message.js";
-import { channelOf, passOver, readFrame } from "./read.js";
+import { channelOf, passOver, readFrame, unpacked } from "./read.js";
 import { textBytes } from "./op.js";
 import { remint, setAside } from "./settle.js";
 import type { StatusReport } from "./status.js";
@@ -59,6 +59,8 @@ export class Client {
   readonly space: Space;
   readonly #outbox = new Outbox();
   readonly #links: Links;
+  /** The links that the application knows of. */
+  #hadLinks = 0;
   #state: State = { at: "idle" };
   #time: Time = { now: 0, wall: 0 };
   #token: string | null;
@@ -253,6 +255,7 @@ export class Client {
       const wire = { agreed: session.agreed ?? CORE, baseMs: 0 };
       const of = channelOf(bytes);
       if (of !== 0 && of !== session.channel?.number && of <= session.number) return passOver(bytes);
+      bytes = unpacked(bytes, wire.agreed);
       const { channel, messages } = readFrame(bytes, (n) => (n === session.channel?.number ? wireOf(session.channel, bytes, wire) : wire));
       for (const { message, bytes: cost } of messages) if (this.#session === session) this.#take(session, channel, message, cost);
       if (this.#session === session) session.channel?.grant(time);
@@ -333,6 +336,10 @@ export class Client {
     if (this.#inSync !== this.#wasInSync) {
       this.#wasInSync = this.#inSync;
       if (this.#inSync) this.#tell({ name: "in-sync" });
+    }
+    if (this.#links.count !== this.#hadLinks) {
+      this.#hadLinks = this.#links.count;
+      this.#tell({ name: "links", count: this.#hadLinks });
     }
     const batch = flush(this.space);
     const { shownAnew } = this.space;

@@ -23,7 +23,9 @@ export type Event =
   | { readonly name: "left"; readonly collections: readonly string[] }
   /** The presence of so many others changed. */
   | { readonly name: "presence"; readonly count: number }
-  | { readonly name: "link-refused"; readonly code: number };
+  | { readonly name: "link-refused"; readonly code: number }
+  /** So many peer links stand. */
+  | { readonly name: "links"; readonly count: number };
 
 /** What a client asks of its shell, in order, once what its turn wrote is durable (SESS-22, MODEL-3). */
 export type Effect =

@@ -2,6 +2,7 @@
 
 export const FRAME_BYTES_MAX = 1_048_576;
 export const CREDIT_BYTES = 1_048_576;
+export const FRAGMENT_BYTES_MAX = 16_384;
 export const DEPTH_MAX = 16;
 export const SPACE_NAME_BYTES_MAX = 128;
 export const RECORD_ID_BYTES_MAX = 128;

@@ -5,9 +5,13 @@ import { Reader } from "./cbor.js";
 import { Profile, readAuthor, readChange, readCollection, readPushed, type Pushed, type Wire } from "./change.js";
 import { Code, Fault, malformed } from "./fault.js";
 import { readItem, readVerdict, type Item } from "./items.js";
+import { inflate } from "./inflate.js";
 import * as max from "./limits.js";
 import type { ColumnName } from "./names.js";
 import { TYPES, type Cursor, type Message, type Of, type Range, type Type } from "./message.js";
+
+/** The code of packed messages (spec 24). */
+const PACKED = 20;
 
 /** The profiles that messages belong to, where it is not the core. */
 const PROFILES: Partial<Record<Type, number>> = {
@@ -283,6 +287,7 @@ function readMessage(r: Reader, wire: Wire): Message {
   const items = r.array();
   if (items === 0) throw malformed("an empty message");
   const code = r.uint();
+  if (code === PACKED && wire.agreed.has(Profile.packed)) throw malformed("packed messages stand alone, and in no others");
   const type = TYPES.get(code);
   const profile = type && PROFILES[type];
   if (type === undefined || (profile !== undefined && !wire.agreed.has(profile)))
@@ -300,6 +305,27 @@ function readMessage(r: Reader, wire: Wire): Message {
 export function passOver(bytes: Uint8Array): void {
   const r = new Reader(bytes);
   while (!r.done) r.any();
+}
+
+/** The frame that packed messages stand for (PACK-1); any other frame is itself. */
+export function unpacked(bytes: Uint8Array, agreed: ReadonlySet<number>): Uint8Array {
+  if (!agreed.has(Profile.packed)) return bytes;
+  const r = new Reader(bytes);
+  const channel = r.int(0, max.CHANNEL_MAX);
+  const head = r.pos;
+  const items = r.array();
+  if (channel === 0 || items === 0 || r.uint() !== PACKED) return bytes;
+  const fields = new Fields(r, { agreed, baseMs: 0 }, items - 1);
+  const codec = fields.take(2).uint();
+  const packed = r.binary();
+  fields.extensions();
+  if (codec !== 0) throw malformed(`the codec ${codec}`);
+  if (!r.done) throw malformed("packed messages stand alone, and in no others");
+  const messages = inflate(packed, max.FRAME_BYTES_MAX - head);
+  const frame = new Uint8Array(head + messages.length);
+  frame.set(bytes.subarray(0, head));
+  frame.set(messages, head);
+  return frame;
 }
 
 /** The channel of a frame. */

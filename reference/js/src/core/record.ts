@@ -4,6 +4,7 @@ import { bytesCompare, fromHex, sha256, share, toHex, utf8, type Hex } from "./b
 import { encode, Writer } from "./cbor.js";
 import type { Column, Row } from "./change.js";
 import { compareReadings, compareStamps, successor, type Reading, type Stamp } from "./clock.js";
+import { NAMES_MAX } from "./limits.js";
 import { Join, joinOf, Rule, type Dot, type Entry } from "./op.js";
 import { compareValues, type Held, type Value } from "./value.js";
 
@@ -36,6 +37,18 @@ export interface Writing {
 export type Order = "log" | "overlay";
 
 const cellKey = (rule: number, key: string, field: string): string => share(`${rule}:${key}:${field}`);
+/** The keys of `lww` cells, which are most, by their fields. */
+const lwwKeys = new Map<string, string>();
+
+function lwwKey(field: string): string {
+  let key = lwwKeys.get(field);
+  if (key === undefined) {
+    if (lwwKeys.size === NAMES_MAX) lwwKeys.clear();
+    lwwKeys.set(field, (key = cellKey(Rule.lww, "", field)));
+  }
+  return key;
+}
+
 const hexOf = (key: Value): string => (key === null ? "" : toHex(encode(key)));
 
 /** A record: its life, and the cells of that life. */
@@ -164,6 +177,7 @@ export class RecordState {
 }
 
 export function keyOf({ field, rule, key, dot }: Cell): string {
+  if (rule === Rule.lww) return lwwKey(field);
   const join = joinOf(rule);
   if (join === Join.seq && dot) return cellKey(rule, dot.author, field);
   if (join === Join.removed && dot) return cellKey(rule, `${dot.author}.${dot.seq}.${dot.index}`, field);
@@ -201,11 +215,18 @@ export function keyValue({ rule, key, dot }: Cell): Value {
 }
 
 const scratch = new Writer(1024);
+/** Of whom the scratch begins with the names, and how long they are: its cells are digested one after the other. */
+let [named, namesLength]: [RecordState | null, number] = [null, 0];
 
 /** SHA-256 over a live cell with its address and life; of the life itself where `cell` is null (SYNC-18). */
 export function digestOf(record: RecordState, cell: Cell | null): Uint8Array {
-  const w = scratch.array(7).text(record.collection).text(record.id);
-  if (cell === null) return sha256(w.null().int(Rule.life).null().int(record.life).null().take());
+  const w = scratch;
+  if (named !== record) {
+    w.cut(0);
+    namesLength = w.array(7).text(record.collection).text(record.id).length;
+    named = record;
+  } else w.cut(namesLength);
+  if (cell === null) return sha256(w.null().int(Rule.life).null().int(record.life).null().view());
   w.text(cell.field).int(cell.rule).value(keyValue(cell)).int(record.life);
   const join = joinOf(cell.rule);
   if (join === Join.stamp && cell.stamp) {
@@ -213,7 +234,7 @@ export function digestOf(record: RecordState, cell: Cell | null): Uint8Array {
     w.array(4).int(ms).int(counter).hex(author).value(cell.value);
   } else if (join === Join.seq && cell.dot) w.array(2).int(cell.dot.seq).value(cell.value);
   else w.array(1).value(cell.value);
-  return sha256(w.take());
+  return sha256(w.view());
 }
 
 /** The address of a cell, or of a record's life, as bytes in order (spec 20). */

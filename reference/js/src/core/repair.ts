@@ -1,6 +1,7 @@
 /** Finding the cells in which base differs from the server's state, and replacing them (spec 20). */
 
 import { bytesCompare, DigestSum, sha256, toHex, type Hex } from "./bytes.js";
+import { takeCells } from "./catchup.js";
 import { Writer } from "./cbor.js";
 import type { Item } from "./items.js";
 import { REPAIR_LIST_MAX, RESET_INTERVAL_MS } from "./limits.js";
@@ -113,10 +114,7 @@ export class Repair {
       for (const [key, cell] of [...record.cells])
         if (within(addressOf(record, cell))) base.touch(record.collection, record.id).remove(key);
     }
-    for (const item of items) {
-      base.take(item, to, this.space.wanted);
-      if ("rows" in item) base.numberRows(item.rows);
-    }
+    for (const item of items) takeCells(base, item, to, this.space.wanted);
   }
 }
 

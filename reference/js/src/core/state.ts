@@ -157,26 +157,29 @@ export class State {
       const record = this.touch(row.collection, row.id);
       record.setLife(row.life);
       record.at = position;
-      for (const cell of cellsOf(item, row, stamp)) record.put(cell);
+      for (const column of row.columns) {
+        const { field, rule, op } = column;
+        // Most columns are one cell: they are not put in a list first.
+        if (stamp && op.kind === "value") record.put({ field, rule, key: null, stamp, value: op.value });
+        else for (const cell of cellsOf(item, column, stamp)) record.put(cell);
+      }
     }
   }
 }
 
-/** The cells that a row of an item says; of a group, with its stamp. */
-function* cellsOf(item: CellItem, row: Row, stamp: Stamp | undefined): Generator<Cell> {
+/** The cells that a column of an item says; of a group, with its stamp. */
+function* cellsOf(item: CellItem, { field, rule, op }: Column, stamp: Stamp | undefined): Generator<Cell> {
   const dot = (index: number): Dot | undefined => (item.kind === "keyed" ? { author: item.author, seq: item.seq, index } : undefined);
-  for (const { field, rule, op } of row.columns) {
-    const cell = (key: Value, value: Held, index = 0): Cell => {
-      const name = stamp ?? dot(index);
-      if (name === undefined) return { field, rule, key, value };
-      return "ms" in name ? { field, rule, key, stamp: name, value } : { field, rule, key, dot: name, value };
-    };
-    if (op.kind === "value") yield cell(null, op.value);
-    else if (op.kind === "entries") for (const { key, value } of op.entries) yield cell(key, value);
-    else if (op.kind === "indexes") {
-      for (const index of op.removed) yield cell(null, undefined, index);
-      for (const [index, value] of op.held) yield cell(null, value, index);
-    }
+  const cell = (key: Value, value: Held, index = 0): Cell => {
+    const name = stamp ?? dot(index);
+    if (name === undefined) return { field, rule, key, value };
+    return "ms" in name ? { field, rule, key, stamp: name, value } : { field, rule, key, dot: name, value };
+  };
+  if (op.kind === "value") yield cell(null, op.value);
+  else if (op.kind === "entries") for (const { key, value } of op.entries) yield cell(key, value);
+  else if (op.kind === "indexes") {
+    for (const index of op.removed) yield cell(null, undefined, index);
+    for (const [index, value] of op.held) yield cell(null, value, index);
   }
 }
 

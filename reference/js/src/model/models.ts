@@ -19,6 +19,8 @@ export interface Connection {
   readonly pending: number;
   /** Changes that were rejected and not dismissed. */
   readonly rejected: number;
+  /** Peer links that stand: other devices reached without a server between. */
+  readonly links: number;
 }
 
 /** Someone else who is there, and what they tell. */
@@ -53,7 +55,7 @@ export class Models extends Emitter<{ status: Connection; presence: readonly Oth
         if (rejection) this.#each((collection) => collection.rejected(rejection));
       }),
       replica.on("presence", () => this.emit("presence", this.others)),
-      ...(["changed", "in-sync", "disconnected", "refused", "rejected", "store-failed"] as const).map((name) =>
+      ...(["changed", "in-sync", "disconnected", "refused", "rejected", "store-failed", "links"] as const).map((name) =>
         replica.on(name, () => this.#tellStatus()),
       ),
     ];
@@ -166,9 +168,9 @@ export class Models extends Emitter<{ status: Connection; presence: readonly Oth
   }
 
   get status(): Connection {
-    const { state, inSync, pending, rejected, head, position } = this.replica.status;
+    const { state, inSync, pending, rejected, links, head, position } = this.replica.status;
     const behind = head === null ? 0 : Math.max(0, head - (position ?? 0));
-    const counts = { behind, pending, rejected };
+    const counts = { behind, pending, rejected, links };
     if (state === "idle" || state === "waiting") return { state: "offline", ...counts };
     if (state !== "streaming") return { state: "connecting", ...counts };
     if (inSync) return { state: "in-sync", ...counts };

@@ -1,7 +1,7 @@
 /** The reference server, for tests of interoperation: a process on a folder of its own and a free port. */
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,12 +13,16 @@ export class Server {
     private readonly child: ChildProcess,
   ) {}
 
-  /** Starts the program that `SYNCLINE_SERVER` names. */
-  static async start(folder?: string, port = 0): Promise<Server> {
+  /** Starts the program that `SYNCLINE_SERVER` names; `origin` is that of pages that may connect. */
+  static async start(folder?: string, port = 0, origin?: string): Promise<Server> {
     const program = process.env["SYNCLINE_SERVER"];
     if (!program) throw new Error("SYNCLINE_SERVER must name the server's program: these tests are about it");
     const data = folder ?? (await mkdtemp(join(tmpdir(), "syncline-")));
-    const child = spawn(program, ["--listen", `127.0.0.1:${port}`, "--data", data, "--open"], { stdio: ["ignore", "pipe", "ignore"] });
+    const config = join(data, "config.toml");
+    await writeFile(config, `allow_origins = ${JSON.stringify(origin === undefined ? [] : [origin])}\n`);
+    const child = spawn(program, ["--listen", `127.0.0.1:${port}`, "--data", data, "--config", config, "--open"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
       const url = /listening on (ws:\S+)/.exec(line)?.[1];
       if (url) return new Server(url, data, child);
