@@ -13,6 +13,7 @@ mod growth;
 mod library;
 mod live;
 mod machine;
+mod node;
 mod site;
 mod table;
 
@@ -23,7 +24,7 @@ use table::{Curve, Row};
 
 type Workload = fn(&mut Vec<Row>, bool);
 
-const WORKLOADS: [(&str, Workload); 8] = [
+const WORKLOADS: [(&str, Workload); 9] = [
     ("w1", live::live),
     ("w2", fanout::fan_out),
     ("w3", bootstrap::bootstrap),
@@ -32,6 +33,7 @@ const WORKLOADS: [(&str, Workload); 8] = [
     ("w6", codec::repair),
     ("w7", codec::codec),
     ("w8", disk::durable),
+    ("node", node::node),
 ];
 /// The workload whose rows are charts, too.
 const GROWTH: &str = "growth";
