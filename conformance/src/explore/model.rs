@@ -41,6 +41,8 @@ pub struct Log {
     origins: BTreeMap<(Replica, u64, Link), u64>,
     /// Every literal that was ever seen, by name: a log that was restored may hold it without the values of a purged record.
     written: BTreeMap<(Replica, u64, Link), Vec<u8>>,
+    /// Positions, names and verdicts that were right by the clock of their time: a copy that was restored brings them back.
+    judged: BTreeSet<(u64, (Replica, u64, Link), u64)>,
 }
 
 impl Log {
@@ -76,11 +78,13 @@ impl Log {
             // Its own name may be the origin of another that came before it.
             let verdicts = [self.origins.get(&name).copied(), origin.as_ref().and_then(|origin| self.first_verdict(origin))];
             let first = verdicts.into_iter().flatten().find(|code| !oracle::PUT_OFF.contains(code));
-            let given = TAKEN_AS_GIVEN.contains(&logged.code) || !judged;
+            let judgement = (logged.position, name, logged.code);
+            let given = TAKEN_AS_GIVEN.contains(&logged.code) || !judged || self.judged.contains(&judgement);
             let due = |ms| self.space.verdict_after(ms, logged.author, change, first);
             if !given && due(to_ms) != logged.code && due(from_ms) != logged.code {
                 return Err(format!("{here} has the verdict {}, and {} is due by the spec", logged.code, due(to_ms)));
             }
+            self.judged.insert(judgement);
             self.space.settle(logged.author, change, logged.code);
             if let Some(origin) = origin {
                 self.origins.insert(*origin, logged.code);
@@ -107,7 +111,8 @@ impl Log {
         };
         let common = self.entries.iter().zip(other).take_while(same).count();
         let kept: Vec<Entry> = self.entries.drain(..common).collect();
-        *self = Self { written: std::mem::take(&mut self.written), ..Self::default() };
+        let (written, judged) = (std::mem::take(&mut self.written), std::mem::take(&mut self.judged));
+        *self = Self { written, judged, ..Self::default() };
         for entry in kept {
             let Logged { author, seq, link, code, .. } = entry.logged;
             let link = link.unwrap_or_default();

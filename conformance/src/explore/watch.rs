@@ -299,7 +299,7 @@ impl Watch {
         };
         for at in 0..self.clients.len() {
             let seen = world.seen(at);
-            waiting.extend(seen.overlay.iter().flat_map(|(_, change)| own(change)));
+            waiting.extend(seen.overlay.iter().map(|(_, change)| change).chain(&seen.unsettled).flat_map(own));
             rejected.extend(seen.rejections.iter().flat_map(|rejection| own(&rejection.change)));
         }
         for (id, written) in &self.written {

@@ -23,6 +23,12 @@ impl Client {
         Ok(unsettled.chain(self.held.changes().map(|(author, change)| (author, change.clone()))).collect())
     }
 
+    /// The own changes without a verdict, in the order they were minted; with those that a base taken by a peer link settles, which wait
+    /// for the server's word and do not show. (PEER-8)
+    pub fn unsettled(&self) -> impl Iterator<Item = &Change> {
+        self.outbox.unsettled()
+    }
+
     /// A record of base with the overlay laid over it. (MODEL-11, PEER-3)
     pub(super) fn overlaid(&self, store: &dyn Store, record: &RecordName) -> Result<RecordState, StoreError> {
         let mut state = self.base.record(store, record)?;

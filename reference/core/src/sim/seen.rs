@@ -16,6 +16,8 @@ pub struct Seen {
     pub status: Status,
     /// Its changes without a verdict, and those of others that it holds.
     pub overlay: Vec<(Replica, Change)>,
+    /// Its own changes without a verdict, also those that its base settles.
+    pub unsettled: Vec<Change>,
     /// What was rejected and not dismissed.
     pub rejections: Vec<Rejection>,
     /// What it subscribes; none: all.
@@ -44,6 +46,7 @@ impl World {
             records: client.records(store, None).expect(fails),
             status: client.status(store).expect(fails),
             overlay: client.overlay(store).expect(fails),
+            unsettled: client.unsettled().cloned().collect(),
             rejections: client.rejections(store).expect(fails),
             wanted: client.subscription().map(|names| names.iter().cloned().collect()),
             joining: client.is_joining(),
