@@ -108,7 +108,8 @@ fn part(faults: &mut Faults, kinds: &mut Vec<&'static str>, peers: bool) {
 
 /// The profiles that everyone speaks: the rules always, for the runs write under them; of the others some.
 fn profiles(dice: &mut Entropy) -> Profiles {
-    let others = [Profiles::FLOW, Profiles::REPAIR, Profiles::ACCESS, Profiles::SIGNAL, Profiles::CONDITIONS, Profiles::COMPACT, Profiles::PACKED];
+    let others =
+        [Profiles::FLOW, Profiles::REPAIR, Profiles::ACCESS, Profiles::SIGNAL, Profiles::CONDITIONS, Profiles::COMPACT, Profiles::PACKED];
     let always = Profiles::CORE.and(Profiles::RULES).and(Profiles::SUBSCRIBE).and(Profiles::PRESENCE).and(Profiles::PEER);
     others.into_iter().fold(always, |all, one| if dice.below(4) > 0 { all.and(one) } else { all })
 }
