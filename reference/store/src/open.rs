@@ -136,7 +136,7 @@ pub(crate) fn open(path: &Path, kind: Kind) -> Result<Opened, OpenError> {
     let say = |error| explain(path, &error);
     let lock = lock(path)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
-        read(path, kind)?;
+        look(path, kind)?;
     }
     // What SQLite makes beside the file has the rights of the file.
     private().create(true).truncate(false).open(path).map_err(|error| inaccessible(path, &error))?;
@@ -147,6 +147,20 @@ pub(crate) fn open(path: &Path, kind: Kind) -> Result<Opened, OpenError> {
     let format = check_owner(&connection, path, kind)?;
     check_whole(&connection, path)?;
     Ok(Opened { connection, lock, format })
+}
+
+/// Says whose a file is, before anything is written to it. What is left where making a store was cut short is nobody's yet.
+fn look(path: &Path, kind: Kind) -> Result<(), OpenError> {
+    let say = |error| explain(path, &error);
+    let mut connection = connect_to_read(path).map_err(say)?;
+    let mut nobodys = is_nobodys(&connection);
+    if nobodys.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly)) {
+        // A transaction was cut short before the file had its write-ahead log: only a writer can take that back.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        connection = Connection::open_with_flags(path, flags).map_err(say)?;
+        nobodys = is_nobodys(&connection);
+    }
+    if nobodys.map_err(say)? { Ok(()) } else { check_owner(&connection, path, kind).map(drop) }
 }
 
 /// A connection that only reads, at one moment, what is of the present format.
@@ -161,11 +175,15 @@ pub(crate) fn read_present(path: &Path, kind: Kind) -> Result<Connection, OpenEr
 
 /// A connection that only reads, beside whoever has the store.
 pub(crate) fn read(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
-    let say = |error| explain(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(say)?;
-    connection.busy_timeout(BUSY_WAIT).map_err(say)?;
+    let connection = connect_to_read(path).map_err(|error| explain(path, &error))?;
     check_owner(&connection, path, kind)?;
+    Ok(connection)
+}
+
+fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
     Ok(connection)
 }
 
@@ -206,6 +224,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Whether nobody has made the file into anything yet.
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// Whether the file is empty and says of nobody that it is theirs.
+fn is_nobodys(connection: &Connection) -> rusqlite::Result<bool> {
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    Ok(application == 0 && is_empty(connection)?)
 }
 
 /// Checks that the file is a store of the kind, and gives its format, which this code reads.

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use syncline::store::{MemoryStore, Store, Transact};
 use tempfile::TempDir;
 
+use crate::copy::with_ending;
 use crate::{CopyError, Kind, OpenError, SqliteStore, copy};
 
 /// Bytes of a page of SQLite's file.
@@ -278,6 +279,25 @@ fn a_database_of_something_else_is_refused_and_left_alone() {
     let (_folder, path) = folder();
     Connection::open(&path).and_then(|file| file.execute_batch("CREATE TABLE theirs(a)")).expect("a database");
     assert_eq!(refused(&path), OpenError::Foreign { path });
+}
+
+#[test]
+fn a_store_whose_making_was_cut_short_is_made() {
+    let (_folder, path) = folder();
+    Connection::open(&path).and_then(|file| file.pragma_update(None, "journal_mode", "WAL")).expect("a database");
+    assert!(fs::metadata(&path).expect("the file").len() > 0);
+    drop(open(&path));
+    // A file and a journal as a process leaves them that ended in the middle: its pages are in the file, and not committed.
+    let (folder, path) = self::folder();
+    let theirs = folder.path().join("theirs.db");
+    let file = Connection::open(&theirs).expect("a database");
+    file.execute_batch("PRAGMA cache_size = 1; BEGIN; CREATE TABLE theirs(a)").expect("a transaction");
+    file.execute("INSERT INTO theirs VALUES(zeroblob(1000000))", []).expect("more than is kept in memory");
+    for ending in ["", "-journal"] {
+        fs::copy(with_ending(&theirs, ending), with_ending(&path, ending)).expect("a copy");
+    }
+    assert!(fs::metadata(&path).expect("the file").len() > 0);
+    drop(open(&path));
 }
 
 #[test]
