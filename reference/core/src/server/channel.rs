@@ -113,8 +113,9 @@ impl Server {
             || joins
             || fault::is("mirror-states-after-absence") && start < space.head
             || settled.seq > open.settled && !fault::is("sync-verdicts-not-in-states");
-        // SYNC-11: the outcomes up to the staged position were in the parts that the client keeps.
-        let told = if resumed { space.log.settled_by(store, open.replica, (open.settled, settled.seq), start)? } else { open.settled };
+        // SYNC-11: a verdict that was lost here is given anew; the outcomes up to the staged position were in the parts that the client keeps.
+        let known = if fault::is("sync-lost-verdict-stays-lost") { open.settled } else { open.settled.min(settled.seq) };
+        let told = if resumed { space.log.settled_by(store, open.replica, (known, settled.seq), start)? } else { known };
         let presence = agreed.has(Profiles::PRESENCE).then(Told::default);
         let credit = self.fresh_credit(id);
         self.touch(number);
