@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use syncline::sim::{Outcome, World};
+use syncline::sim::{Outcome, Step, World};
 
 use super::swarm::Run;
 use super::watch::{Finding, Oracle, Violation, Watch};
@@ -62,6 +62,12 @@ fn watched(run: &Run, step: &mut usize) -> Result<Tally, Finding> {
 /// Phase 2; gives the milliseconds and the frames it took.
 fn rest(run: &Run, world: &mut World, watch: &mut Watch) -> Result<(u64, u64), Finding> {
     world.heal();
+    // The server's clock is right again, and that is when it gives verdicts.
+    watch.after(world, None, Outcome::Done)?;
+    if run.faults.spoil > 0 {
+        // A base that was spoilt behind its last mark differs until the next one.
+        (0..world.clients()).for_each(|client| drop(world.perform(&Step::Cut(client))));
+    }
     // Someone has to see all, for the others to be compared with.
     world.subscribe(0, None);
     if run.faults.links > 0 && run.faults.restore_server == 0 {

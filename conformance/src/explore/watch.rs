@@ -84,7 +84,8 @@ pub struct Watch {
     clients: Vec<Client>,
     written: BTreeMap<String, Written>,
     server_life: u64,
-    server_ms: u64,
+    /// The least and the greatest time of the server's clock since the log was last looked at.
+    server_ms: (u64, u64),
     judged: bool,
     modelled: bool,
     linked: bool,
@@ -102,7 +103,7 @@ impl Watch {
             clients: (0..world.clients()).map(|_| Client::default()).collect(),
             written: BTreeMap::new(),
             server_life: 0,
-            server_ms: world.server_ms(),
+            server_ms: (world.server_ms(), world.server_ms()),
             // What the horizon has taken is not in the log any more.
             judged: run.faults.retain == 0,
             modelled: run.faults.retain == 0 && run.faults.spoil == 0,
@@ -137,6 +138,7 @@ impl Watch {
                 Outcome::Done | Outcome::Refused => drop(self.written.remove(&id)),
             }
         }
+        self.server_ms = (self.server_ms.0.min(world.server_ms()), self.server_ms.1.max(world.server_ms()));
         self.doubt(world, step);
         handed(&world.take_handed())?;
         queued(world.queued_bytes())?;
@@ -186,8 +188,7 @@ impl Watch {
             self.log.rewind(&world.log_after(0));
             self.clients.iter_mut().for_each(|client| client.follower = Follower::default());
         }
-        let times = (self.server_ms, world.server_ms());
-        self.server_ms = world.server_ms();
+        let times = std::mem::replace(&mut self.server_ms, (world.server_ms(), world.server_ms()));
         for logged in world.log_after(self.log.entries.len() as u64) {
             let position = logged.position;
             self.log.take(world.space(), logged, times, self.judged).map_err(|what| (Oracle::Log, what))?;

@@ -108,8 +108,10 @@ impl Faults {
         self.clone + self.restore_client + self.restore_server + self.lose + self.reorder > 0
     }
 
-    /// Whether a verdict that an application saw may be forgotten and given anew.
+    /// Whether what an application saw rejected may stand in the log after all.
     pub fn loses_verdicts(&self) -> bool {
-        self.restore_server > 0
+        // Of two copies of one store, one may set aside behind the horizon what the other brought home. (HORIZON-12)
+        let behind = self.retain > 0 && self.clone + self.restore_client > 0;
+        self.restore_server > 0 || behind
     }
 }

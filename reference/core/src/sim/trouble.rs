@@ -71,18 +71,22 @@ impl World {
 
     /// Keeps a delivered frame to play it again.
     pub(super) fn keep_frame(&mut self, client: usize, up: bool, frame: &[u8]) {
+        let replica = self.standing_of(client).replica;
         let kept = &mut self.nodes[client].kept[usize::from(!up)];
         if kept.len() == FRAMES_KEPT {
             kept.pop_front();
         }
-        kept.push_back(frame.to_vec());
+        kept.push_back((replica, frame.to_vec()));
     }
 
     pub(super) fn replay(&mut self, client: usize, way: Way, back: usize) {
+        let replica = self.standing_of(client).replica;
         let node = &mut self.nodes[client];
         let kept = &node.kept[usize::from(way == Way::Down)];
         let frame = kept.len().checked_sub(1 + back % FRAMES_KEPT).and_then(|at| kept.get(at)).cloned();
-        if let (Some(link), Some(frame)) = (&mut node.link, frame) {
+        // Another replica's push would be one of this one's own.
+        let frame = frame.filter(|(of, _)| *of == replica);
+        if let (Some(link), Some((_, frame))) = (&mut node.link, frame) {
             link.damaged = true;
             let queue = if way == Way::Up { &mut link.up } else { &mut link.down };
             queue.push_front(frame);

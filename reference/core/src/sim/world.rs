@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::change::RecordName;
 use crate::client::{self, Client, ClientConfig, Edit, Event, Write, WriteError};
-use crate::clock::Now;
+use crate::clock::{Now, Replica};
 use crate::entropy::Entropy;
 use crate::registry::{Profiles, Reset};
 use crate::server::{self, ConnId, Server, ServerConfig};
@@ -42,8 +42,8 @@ pub(super) struct Node {
     pub(super) disk: Option<Disk>,
     /// When its clock stopped, where it stands still.
     pub(super) frozen_ms: Option<u64>,
-    /// Frames that arrived at the server, and at the client.
-    pub(super) kept: [VecDeque<Vec<u8>>; 2],
+    /// Frames that arrived at the server, and at the client, and the replica they were for.
+    pub(super) kept: [VecDeque<(Replica, Vec<u8>)>; 2],
     /// How often its store was replaced by another.
     pub(super) life: u64,
     /// What its token is worth.
