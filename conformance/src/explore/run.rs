@@ -66,7 +66,9 @@ fn rest(run: &Run, world: &mut World, watch: &mut Watch) -> Result<(u64, u64), F
     watch.after(world, None, Outcome::Done)?;
     if run.faults.spoil > 0 {
         // A base that was spoilt behind its last mark differs until the next one.
-        (0..world.clients()).for_each(|client| drop(world.perform(&Step::Cut(client))));
+        for client in 0..world.clients() {
+            world.perform(&Step::Cut(client));
+        }
     }
     // Someone has to see all, for the others to be compared with.
     world.subscribe(0, None);

@@ -522,9 +522,9 @@ impl Client {
             State::AwaitWelcome { sent } => Some(sent.mono_ms + limits::HELLO_TIMEOUT_MS),
             State::AwaitOpened { since_ms } => Some(since_ms + limits::ACK_TIMEOUT_MS),
             State::Streaming(session) => {
-                // SESS-8, SESS-14
+                // SESS-8, SESS-14, FLOW-6
                 let silence = self.heard_ms + limits::SILENCE_TIMEOUT_MS;
-                Some(session.verdict_due_ms().map_or(silence, |due| due.min(silence)))
+                Some(session.answer_due_ms().map_or(silence, |due| due.min(silence)))
             }
         }
     }

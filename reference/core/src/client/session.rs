@@ -36,7 +36,9 @@ pub(super) struct Session {
     pub behind_horizon: bool,
     /// A comparison of base by ranges that is under way. (REPAIR-3)
     pub repair: Option<Repair>,
-    /// Since when a verdict is waited for and nothing came. (SESS-14)
+    /// There is something to push, and no credit for it. (FLOW-6)
+    starved: bool,
+    /// Since when a verdict or credit is waited for and nothing came. (SESS-14, FLOW-6)
     pub quiet_since_ms: u64,
 }
 
@@ -71,9 +73,11 @@ impl Session {
         self.pushed
     }
 
-    /// When a verdict is overdue. (SESS-14)
-    pub fn verdict_due_ms(&self) -> Option<u64> {
-        (!self.in_flight.is_empty() && !fault::is("sess-waits-for-a-verdict")).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
+    /// When a verdict, or credit, is overdue. (SESS-14, FLOW-6)
+    pub fn answer_due_ms(&self) -> Option<u64> {
+        let verdict = !self.in_flight.is_empty() && !fault::is("sess-waits-for-a-verdict");
+        let credit = self.starved && !fault::is("flow-waits-for-credit");
+        (verdict || credit).then_some(self.quiet_since_ms + limits::ACK_TIMEOUT_MS)
     }
 }
 
@@ -197,6 +201,7 @@ impl Client {
             in_flight: VecDeque::new(),
             behind_horizon: self.is_behind_horizon(store)?,
             repair: None,
+            starved: false,
             quiet_since_ms: now.mono_ms,
         });
         if !reset {
@@ -266,7 +271,7 @@ impl Client {
         // PEER-16: what came before goes before.
         let upto = held.map_or(u64::MAX, |(_, held)| held.place.0);
         let mut under_way: usize = session.in_flight.iter().map(|(_, bytes)| bytes).sum();
-        if session.in_flight.is_empty() {
+        if session.in_flight.is_empty() && !session.starved {
             session.quiet_since_ms = now.mono_ms;
         }
         let base_ms = session.base_ms;
@@ -297,6 +302,8 @@ impl Client {
             session.credit.sending.spend(push.len());
             pushes.push(push);
         }
+        let next = session.pushed < upto && self.outbox.pushed(session.pushed + 1).is_some();
+        session.starved = next && !session.credit.sending.is_open();
         for push in pushes {
             self.send_frame(now, self.frame_of(&push));
         }

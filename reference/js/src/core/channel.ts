@@ -59,6 +59,8 @@ export class Channel {
   #underWayBytes = 0;
   /** When something came last on the channel, or a push set out. */
   #heardAt: number;
+  /** There is something to push, and no credit for it (FLOW-6). */
+  #starved = false;
   /** The bytes of data sent and let through, and taken in and granted (spec 15). */
   #cost = 0;
   #credit: number;
@@ -274,7 +276,10 @@ export class Channel {
     while (this.#underWay.length < most) {
       const own = space.ownAt(this.#sent + 1);
       carry(own ? own.change.seq : Infinity);
-      if (!own || !credit()) break;
+      const starved = own !== undefined && !credit();
+      if (starved && !this.#starved && this.#underWay.length === 0) this.#heardAt = time.now;
+      this.#starved = starved;
+      if (!own || starved) break;
       const changes = [space.offerOf(own)] as const;
       const w = new Writer();
       writePushed(w, changes[0], this.baseMs);
@@ -442,15 +447,19 @@ export class Channel {
     else this.#compare(time);
   }
 
-  /** When this channel wants to be looked at. */
-  get wake(): number {
-    const waits = !this.opened || this.#underWay.length > 0;
-    return Math.min(waits ? this.#heardAt + ACK_TIMEOUT_MS : Infinity, this.opened ? this.neighbours.wake : Infinity);
+  /** An answer is due: to `open`, to a push, or credit for one (SESS-14, FLOW-6). */
+  get #waits(): boolean {
+    return !this.opened || this.#underWay.length > 0 || this.#starved;
   }
 
-  /** False: an answer is overdue, and the connection is to be given up (SESS-14). */
+  /** When this channel wants to be looked at. */
+  get wake(): number {
+    return Math.min(this.#waits ? this.#heardAt + ACK_TIMEOUT_MS : Infinity, this.opened ? this.neighbours.wake : Infinity);
+  }
+
+  /** False: an answer is overdue, and the connection is to be given up (SESS-14, FLOW-6). */
   tick(time: Time): boolean {
-    if ((!this.opened || this.#underWay.length > 0) && time.now >= this.#heardAt + ACK_TIMEOUT_MS) return false;
+    if (this.#waits && time.now >= this.#heardAt + ACK_TIMEOUT_MS) return false;
     if (this.opened && this.host.agreed.has(Profile.presence)) this.neighbours.tick(time, (presence) => this.send(presence, time));
     return true;
   }
