@@ -289,6 +289,8 @@ impl World {
     pub(super) fn restore_server(&mut self) {
         if let Some(image) = self.images.pop_front() {
             self.life += 1;
+            // A push means another change where readings are counted from another start.
+            self.nodes.iter_mut().for_each(|node| node.kept.iter_mut().for_each(VecDeque::clear));
             self.replace_server(image);
         }
     }

@@ -53,6 +53,8 @@ export class CatchUp {
   #next: Next | null = null;
   /** The last own seq that the server has settled, by `opened`. */
   #serverSeq = 0;
+  /** Where the log stood when the channel was opened. */
+  #head = 0;
 
   constructor(readonly space: Space) {}
 
@@ -65,12 +67,13 @@ export class CatchUp {
   }
 
   /** `opened` came (SYNC-30, SYNC-31). */
-  begin(reset: number, serverSeq: number): void {
+  begin({ reset, seq, position }: Extract<Message, { type: "opened" }>): void {
     const { space } = this;
+    this.#head = position;
     if (reset !== 0) space.dropStage();
     this.replaces = reset !== 0 || (space.stage?.replaces ?? false);
     this.forgets = reset === 3;
-    this.#serverSeq = serverSeq;
+    this.#serverSeq = seq;
   }
 
   /** Whether base stands where live changes go on from it. */
@@ -91,11 +94,11 @@ export class CatchUp {
     space.refillOverlay();
   }
 
-  /** Whether a part up to `to` goes on from what came before. */
-  follows(to: number): boolean {
+  /** Whether a part up to `to` goes on from what came before, and ends where nothing is missing (SYNC-34). */
+  follows({ to, last }: States): boolean {
     const { stage, meta } = this.space;
     const from = stage ? stage.to : this.replaces || meta.known !== null ? 0 : (meta.cursor?.position ?? Infinity);
-    return to >= from;
+    return to >= from && (!last || to >= this.#head);
   }
 
   /** Keeps a part (SYNC-13, SYNC-27). */

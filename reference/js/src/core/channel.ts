@@ -222,7 +222,7 @@ export class Channel {
     this.host.rights(this.mayWrite);
     if (m.reset > 1) this.host.tell({ name: "reset", reason: m.reset });
     if (this.catchUp.isParted(m)) return this.host.reopen(true);
-    this.catchUp.begin(m.reset, m.seq);
+    this.catchUp.begin(m);
     this.#held = this.catchUp.forgets;
     if (m.reset !== 0) this.#forgetNames();
     this.#sent = m.seq;
@@ -394,7 +394,7 @@ export class Channel {
   #onStates(m: Of<"states">, time: Time): void {
     const { space, agreed } = this.host;
     this.equal = false;
-    if (!this.catchUp.follows(m.to)) return this.host.reopen(false);
+    if (!this.catchUp.follows(m)) return this.host.reopen(false);
     if (!m.last) {
       // What replaces base begins without names when it is gone on with.
       if (!this.catchUp.replaces) this.#keepNames();
