@@ -289,13 +289,13 @@ impl World {
     pub(super) fn restore_server(&mut self) {
         if let Some(image) = self.images.pop_front() {
             self.life += 1;
-            // A push means another change where readings are counted from another start.
-            self.nodes.iter_mut().for_each(|node| node.kept.iter_mut().for_each(VecDeque::clear));
             self.replace_server(image);
         }
     }
 
     fn replace_server(&mut self, image: MemoryStore) {
+        // Where a history begins anew readings are counted from there, and a push that is played again means another change.
+        self.nodes.iter_mut().for_each(|node| node.kept.iter_mut().for_each(VecDeque::clear));
         self.store = image;
         self.server = Server::new(server_config(&self.setup), Entropy::new(wide(&mut self.entropy)));
         self.server.set_access(self.access());
