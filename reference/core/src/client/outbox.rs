@@ -239,9 +239,13 @@ impl Outbox {
         let from = retained_after.unwrap_or(settled);
         let kept = self.kept_after(store, from)?;
         let found = kept.iter().filter(|(seq, _)| *seq <= settled).count() as u64;
-        let mut reminted = Reminted { lost: settled.saturating_sub(from) - found, orphans: Vec::new() };
-        let mut names = Renamed::new(&self.kept_after(store, 0)?);
-        let (space, old) = (self.identity.space.clone(), self.identity.replica);
+        let lost = settled.saturating_sub(from) - found;
+        let mut work = Reminting::of(self.identity.replica);
+        for (seq, kept) in kept.into_iter().filter(|(_, kept)| skipped_as(kept.verdict).is_none()) {
+            work.needs.insert(seq, self.stands_on(store, &kept.change)?);
+            work.left.insert(seq, kept);
+        }
+        let space = self.identity.space.clone();
         let all = vec![b'p'];
         store.delete_range(&all, &after_prefix(&all))?;
         self.pending.clear();
@@ -249,25 +253,46 @@ impl Outbox {
         let replica = Replica(entropy.bytes16());
         let start = start_link(&space, replica);
         self.identity = Identity { replica, last: (0, start), settled: (0, start), ..self.identity.clone() };
-        for (seq, kept) in kept {
-            if skipped_as(kept.verdict).is_some() {
-                continue;
-            }
-            let Some(needs) = names.of(&kept.change.needs()) else {
-                // IDENT-27: what it stood on is gone.
-                keep_rejection(store, old, Code::NEEDS, &kept.change)?;
-                names.reject(seq);
-                reminted.orphans.push(seq);
-                continue;
-            };
-            let earlier = kept.change.origin.clone().filter(|_| !fault::is("ident-origin-renamed"));
-            let origin = earlier.unwrap_or(Origin { replica: old, seq, link: kept.link });
-            let mut change = Change { seq: self.next_seq(), origin: Some(origin).filter(|_| !fault::is("ident-no-origin")), ..kept.change };
-            change.set_needs(&needs);
-            names.rename(seq, self.mint(store, change)?);
+        while let Some(seq) = work.left.keys().next().copied() {
+            self.mint_again(store, &mut work, seq)?;
         }
         self.save(store)?;
-        Ok(reminted)
+        Ok(Reminted { lost, orphans: work.gone.into_iter().collect() })
+    }
+
+    /// What a change stands on, by the seqs under which that is now; none where some of it has no effect. (IDENT-27)
+    fn stands_on(&self, store: &dyn Store, change: &Change) -> Result<Option<Vec<u64>>, StoreError> {
+        let mut on = Vec::new();
+        for need in change.needs() {
+            match self.fate(store, need)? {
+                Fate::Accepted => on.push(need),
+                Fate::Waits(seq) if seq != need && fault::is("ident-replaced-need-is-lost") => return Ok(None),
+                Fate::Waits(seq) => on.push(seq),
+                Fate::Rejected => return Ok(None),
+            }
+        }
+        Ok(Some(on))
+    }
+
+    /// Mints a change again, behind what it stands on. (IDENT-13, IDENT-14, IDENT-31)
+    fn mint_again(&mut self, store: &mut dyn Store, work: &mut Reminting, seq: u64) -> Result<(), StoreError> {
+        let Some(kept) = work.left.remove(&seq) else { return Ok(()) };
+        let needs = work.needs.remove(&seq).flatten();
+        for need in needs.iter().flatten() {
+            self.mint_again(store, work, *need)?;
+        }
+        let Some(needs) = needs.and_then(|needs| work.renamed(&needs)) else {
+            // IDENT-27: what it stood on is gone.
+            work.gone.insert(seq);
+            return keep_rejection(store, work.old, Code::NEEDS, &kept.change);
+        };
+        let earlier = kept.change.origin.clone().filter(|_| !fault::is("ident-origin-renamed"));
+        let origin = earlier.unwrap_or(Origin { replica: work.old, seq, link: kept.link });
+        let mut change = Change { seq: self.next_seq(), origin: Some(origin).filter(|_| !fault::is("ident-no-origin")), ..kept.change };
+        change.set_needs(&needs);
+        let name = self.mint(store, change)?;
+        work.names.insert(seq, name);
+        Ok(())
     }
 
     /// Whether one change at a time is pushed. (IDENT-28)
@@ -371,30 +396,30 @@ pub(super) struct Reminted {
     pub orphans: Vec<u64>,
 }
 
-/// The names that own changes have after they were minted again.
-struct Renamed {
-    rejected: BTreeSet<u64>,
+/// Own changes that are being minted again.
+struct Reminting {
+    /// The id they were minted under.
+    old: Replica,
+    /// Those still to come, by their old seqs.
+    left: BTreeMap<u64, Kept>,
+    /// What they stand on, by old seqs; none where some of it has no effect.
+    needs: BTreeMap<u64, Option<Vec<u64>>>,
+    /// The new seqs of those that came.
     names: BTreeMap<u64, u64>,
+    /// Those that stood on something without effect.
+    gone: BTreeSet<u64>,
 }
 
-impl Renamed {
-    fn new(kept: &[(u64, Kept)]) -> Self {
-        let rejected = kept.iter().filter(|(_, kept)| skipped_as(kept.verdict).is_some()).map(|(seq, _)| *seq);
-        Self { rejected: rejected.collect(), names: BTreeMap::new() }
+impl Reminting {
+    fn of(old: Replica) -> Self {
+        Self { old, left: BTreeMap::new(), needs: BTreeMap::new(), names: BTreeMap::new(), gone: BTreeSet::new() }
     }
 
-    fn rename(&mut self, old: u64, new: u64) {
-        self.names.insert(old, new);
-    }
-
-    fn reject(&mut self, old: u64) {
-        self.rejected.insert(old);
-    }
-
-    /// What a change needs by its new names; what is accepted needs no name. None where one was rejected.
-    fn of(&self, needs: &[u64]) -> Option<Vec<u64>> {
-        let alive = needs.iter().all(|seq| !self.rejected.contains(seq));
-        alive.then(|| needs.iter().filter_map(|seq| self.names.get(seq).copied()).collect())
+    /// The new names of what a change needs; what is accepted needs none. None where some of it is gone.
+    fn renamed(&self, needs: &[u64]) -> Option<Vec<u64>> {
+        let mut names: Vec<u64> = needs.iter().filter_map(|seq| self.names.get(seq).copied()).collect();
+        names.sort_unstable();
+        needs.iter().all(|seq| !self.gone.contains(seq)).then_some(names)
     }
 }
 

@@ -1,7 +1,7 @@
 /** Verdicts on own changes: what is accepted, reported, replaced or minted again (spec 4 and 6). */
 
 import { toHex, type Hex } from "./bytes.js";
-import { startLink, type Change, type Column, type Origin, type Row } from "./change.js";
+import { startLink, type Column, type Origin, type Row } from "./change.js";
 import { compareReadings, mint, type Reading } from "./clock.js";
 import type { Event } from "./event.js";
 import { Code } from "./fault.js";
@@ -126,7 +126,7 @@ function restamped(space: Space, rows: readonly Row[], reading: Reading): Row[] 
  * IDENT-14, IDENT-19, IDENT-24). `from` is the first own seq that counts as unsettled; `lost` of them cannot be offered.
  */
 export function remint(space: Space, from: number, lost: number, tell: (event: Event) => void): void {
-  const { replica: old, floor } = space.meta;
+  const { replica: old } = space.meta;
   const again = space.own.filter(({ change, status }) => change.seq >= from && (status === "waiting" || status === "accepted"));
   const before = new Map<number, Own>(space.own.map((own) => [own.change.seq, own]));
   for (const { change } of space.own) space.dirty.add(`own ${change.seq}`);
@@ -135,30 +135,43 @@ export function remint(space: Space, from: number, lost: number, tell: (event: E
   space.dropStage();
   space.set({ replica, floor: { seq: 0, link: startLink(space.name, replica) }, settled: 0, inBase: 0, probing: false });
   space.refillOverlay();
-  const names = new Map<number, number>();
-  for (const own of again) mintAgain(space, own, { old, floor: floor.seq, names, before, tell });
+  const left = new Map(again.map((own) => [own.change.seq, own]));
+  const work: Reminting = { old, names: new Map(), left, before, tell };
+  for (const own of again) mintAgain(space, own, work);
   space.refillOverlay();
   tell({ name: "forked", lost });
 }
 
 interface Reminting {
   readonly old: Hex;
-  readonly floor: number;
   /** The new seq of each change that was minted again. */
   readonly names: Map<number, number>;
+  /** The changes that are still to be minted again, by their old seqs. */
+  readonly left: Map<number, Own>;
   readonly before: ReadonlyMap<number, Own>;
   readonly tell: (event: Event) => void;
 }
 
-function mintAgain(space: Space, own: Own, { old, names, before, tell }: Reminting): void {
+/** Under which seq something is now that may have been replaced. */
+function latest(before: ReadonlyMap<number, Own>, seq: number): number {
+  const by = before.get(seq)?.replacedBy ?? 0;
+  return by > 0 ? latest(before, by) : seq;
+}
+
+/** Mints a change again, behind what it needs (IDENT-31). */
+function mintAgain(space: Space, own: Own, work: Reminting): void {
   const { change, link } = own;
+  const { old, names, left, before, tell } = work;
+  if (!left.delete(change.seq)) return;
   const origin: Origin = change.origin ?? { replica: old, seq: change.seq, link };
-  const needs: number[] = [];
-  for (const need of change.needs) {
-    const status = before.get(need)?.status ?? "accepted";
+  const needs = new Set<number>();
+  for (const first of change.needs) {
+    const need = latest(before, first);
+    const needed = left.get(need);
+    if (needed) mintAgain(space, needed, work);
     const name = names.get(need);
-    if (name !== undefined) needs.push(name);
-    else if (status !== "accepted") {
+    if (name !== undefined) needs.add(name);
+    else if ((before.get(need)?.status ?? "accepted") !== "accepted") {
       // It needs what has no effect: it is reported, and not minted again.
       space.rejections.push({ replica: old, seq: change.seq, code: Code.needs, change });
       space.dirty.add("rejections");
@@ -168,6 +181,5 @@ function mintAgain(space: Space, own: Own, { old, names, before, tell }: Reminti
   }
   const seq = space.minted + 1;
   names.set(change.seq, seq);
-  const again: Change = { ...change, seq, origin, needs: needs.sort((a, b) => a - b) };
-  space.append(again);
+  space.append({ ...change, seq, origin, needs: [...needs].sort((a, b) => a - b) });
 }
