@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use crate::admin::{Admin, Answer};
+use crate::limiter::{Limiter, Over, Visit};
 use crate::log::Log;
 use crate::metrics::{Moment, Times, observe};
 use crate::trail::{log_errors, log_opens};
@@ -47,7 +48,7 @@ const SCRUB_WAIT_MS: u64 = 5_000;
 
 /// What sockets tell the engine.
 enum Event {
-    Connect(ConnId, mpsc::Sender<Batch>),
+    Connect(ConnId, mpsc::Sender<Batch>, Arc<Visit>),
     /// With the part of `EVENTS_BYTES_MAX` that it takes up.
     Frame(ConnId, Bytes, OwnedSemaphorePermit),
     TooLarge(ConnId),
@@ -92,12 +93,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts the thread. The receiver resolves when it has drained or lost its log, and fails if it stopped before.
-    pub(crate) fn start(server: Server, store: Box<dyn Log>, times: Times) -> io::Result<(Self, oneshot::Receiver<()>)> {
+    pub(crate) fn start(server: Server, store: Box<dyn Log>, limiter: Limiter, times: Times) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (drained, stopped) = oneshot::channel();
         let core = Core {
             server,
             store,
+            limiter,
             seats: BTreeMap::new(),
             due: BTreeSet::new(),
             started: Instant::now(),
@@ -118,11 +120,11 @@ impl Engine {
     }
 
     /// A new connection, and what is to be written to it; nothing once the engine has stopped.
-    pub(crate) async fn connect(&self) -> Option<(ConnId, mpsc::Receiver<Batch>)> {
+    pub(crate) async fn connect(&self, visit: Arc<Visit>) -> Option<(ConnId, mpsc::Receiver<Batch>)> {
         let id = ConnId(self.next.fetch_add(1, Ordering::Relaxed));
         // One batch at a time: the engine sends the next when it was told that there is room.
         let (outbox, batches) = mpsc::channel(1);
-        self.events.send(Event::Connect(id, outbox)).await.ok()?;
+        self.events.send(Event::Connect(id, outbox, visit)).await.ok()?;
         Some((id, batches))
     }
 
@@ -186,6 +188,7 @@ impl Engine {
 struct Core {
     server: Server,
     store: Box<dyn Log>,
+    limiter: Limiter,
     seats: BTreeMap<ConnId, Seat>,
     /// Connections to poll after the commit.
     due: BTreeSet<ConnId>,
@@ -208,6 +211,10 @@ struct Seat {
     outbox: mpsc::Sender<Batch>,
     /// The last batch is written: the next may be sent.
     room: bool,
+    /// Its place among those who came, until it was welcomed.
+    newcomer: Option<Arc<Visit>>,
+    /// It met a limit and was told so: what it still sends is not looked at.
+    refused: bool,
 }
 
 impl Core {
@@ -300,19 +307,20 @@ impl Core {
         match event {
             // The socket sees its end of the outbox close.
             Event::Connect(..) if self.drain_until_ms.is_some() => {}
-            Event::Connect(id, outbox) => {
+            Event::Connect(id, outbox, visit) => {
                 self.connected += 1;
-                self.seats.insert(id, Seat { outbox, room: true });
+                self.seats.insert(id, Seat { outbox, room: true, newcomer: Some(visit), refused: false });
                 self.handle(now, Input::Connect(id));
             }
             Event::Frame(id, frame, _permit) => {
                 log_opens(id, &frame);
-                self.handle(now, Input::Frame(id, &frame));
+                self.frame(now, id, &frame);
             }
             Event::TooLarge(id) => self.handle(now, Input::TooLarge(id)),
             Event::NotBinary(id) => self.handle(now, Input::NotBinary(id)),
             Event::HungUp(id) => {
                 self.seats.remove(&id);
+                self.limiter.hung_up(id);
                 self.handle(now, Input::HungUp(id));
             }
             Event::Room(id) => {
@@ -347,6 +355,36 @@ impl Core {
                 self.handle(now, Input::Drain { wait_ms: BYE_WAIT_MS });
             }
         }
+    }
+
+    /// A frame of a client, as long as it takes up no more than it may.
+    fn frame(&mut self, now: Now, id: ConnId, frame: &[u8]) {
+        if self.seats.get(&id).is_none_or(|seat| seat.refused) {
+            return;
+        }
+        if let Err(over) = self.limiter.frame(id, frame.len(), now.mono_ms) {
+            return self.refuse(now, id, over);
+        }
+        self.handle(now, Input::Frame(id, frame));
+        let Some(seat) = self.seats.get_mut(&id).filter(|seat| seat.newcomer.is_some()) else { return };
+        let Some(subject) = self.server.subject(id) else { return };
+        let welcomed = self.limiter.welcomed(id, subject, now.mono_ms);
+        if let Some(visit) = seat.newcomer.take() {
+            visit.greeted();
+        }
+        if let Err(over) = welcomed {
+            self.refuse(now, id, over);
+        }
+    }
+
+    /// Has the client come back later. What it sends after that is ignored. (SESS-9)
+    fn refuse(&mut self, now: Now, id: ConnId, over: Over) {
+        info!(connection = id.0, limit = over.bound.name(), wait_ms = over.wait_ms, "over a limit");
+        self.times.limited.count(over.bound);
+        if let Some(seat) = self.seats.get_mut(&id) {
+            seat.refused = true;
+        }
+        self.handle(now, Input::Busy(id, over.wait_ms));
     }
 
     /// Does what an operator wants, in a transaction of its own.

@@ -10,20 +10,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use syncline::limits;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::Receiver;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::ACCEPT_PAUSE;
 use crate::cluster::{Role, pass_on};
 use crate::door::{self, Door};
 use crate::engine::Engine;
 use crate::gate::Gate;
+use crate::limiter::{Arrivals, Visit};
+use crate::metrics::Limited;
 use crate::socket::Stream;
 
-/// Connections served at a time, handshakes included; more are closed at once.
-const CONNECTIONS_MAX: usize = 10_000;
 /// How long a TLS handshake, and then the head of a request, may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_millis(limits::HELLO_TIMEOUT_MS);
 /// How long a connection waits for a leader; a lease and an election of the stream's servers are shorter.
@@ -40,6 +39,10 @@ pub(crate) struct Entry {
     /// How they are encrypted, if they are.
     pub tls: Option<TlsAcceptor>,
     pub entrance: Arc<Entrance>,
+    /// Who is let in.
+    pub arrivals: Arrivals,
+    /// Counts those who are not.
+    pub refused: Limited,
     /// What this server does for them.
     pub roles: Receiver<Role>,
     /// Whether those that another server is to serve are passed on to it.
@@ -50,7 +53,6 @@ impl Entry {
     /// Accepts connections for ever.
     pub async fn accept(self, listener: TcpListener) {
         let entry = Arc::new(self);
-        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -60,26 +62,30 @@ impl Entry {
                     continue;
                 }
             };
-            let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
-                warn!(%peer, connections_max = CONNECTIONS_MAX, "no room for a connection");
-                continue;
+            let visit = match entry.arrivals.admit(peer.ip()) {
+                Ok(visit) => visit,
+                Err(bound) => {
+                    info!(%peer, limit = bound.name(), "no room for a connection");
+                    entry.refused.count(bound);
+                    continue;
+                }
             };
             // A frame is written whole; waiting for more to fill a packet only delays it.
             let _ = stream.set_nodelay(true);
             let entry = Arc::clone(&entry);
-            tokio::spawn(async move { entry.admit(stream, Arc::new(seat)).await });
+            tokio::spawn(async move { entry.admit(stream, Arc::new(visit)).await });
         }
     }
 
     /// Serves the connection where this server leads, and passes it on to who leads where it may. Where nobody leads it waits a moment.
-    async fn admit(&self, stream: TcpStream, seat: Arc<OwnedSemaphorePermit>) {
+    async fn admit(&self, stream: TcpStream, visit: Arc<Visit>) {
         let Some(stream) = self.secured(stream).await else { return };
         let mut roles = self.roles.clone();
         let known = roles.wait_for(|role| !matches!(role, Role::Waits));
         let role = timeout(ROLE_WAIT, known).await.map(|role| role.map(|role| role.clone()));
         match role {
-            Ok(Ok(Role::Leads(engine))) => self.serve(stream, engine, seat).await,
-            Ok(Ok(Role::Follows(leader))) if self.passes_on => pass_on(stream, leader, roles, seat).await,
+            Ok(Ok(Role::Leads(engine))) => self.serve(stream, engine, visit).await,
+            Ok(Ok(Role::Follows(leader))) if self.passes_on => pass_on(stream, leader, roles, visit).await,
             // Who is turned away comes back.
             _ => drop(stream),
         }
@@ -98,14 +104,14 @@ impl Entry {
         }
     }
 
-    /// Serves HTTP; a connection that becomes a WebSocket lives on in a task of its own and keeps the seat.
-    async fn serve(&self, stream: Stream, engine: Engine, seat: Arc<OwnedSemaphorePermit>) {
+    /// Serves HTTP; a connection that becomes a WebSocket lives on in a task of its own and keeps the visit.
+    async fn serve(&self, stream: Stream, engine: Engine, visit: Arc<Visit>) {
         let service = service_fn(|request| {
-            let (entrance, engine, seat) = (Arc::clone(&self.entrance), engine.clone(), Arc::clone(&seat));
+            let (entrance, engine, visit) = (Arc::clone(&self.entrance), engine.clone(), Arc::clone(&visit));
             async move {
                 let answer = match request.uri().path().starts_with(door::PATH) {
                     true => entrance.door.answer(&request, &entrance.gate, &engine).await,
-                    false => entrance.gate.answer(request, &engine, &seat),
+                    false => entrance.gate.answer(request, &engine, &visit),
                 };
                 Ok::<_, Infallible>(answer)
             }

@@ -7,12 +7,12 @@ use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use syncline::fault;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tracing::{debug, info};
 
 use crate::app::App;
 use crate::engine::Engine;
+use crate::limiter::Visit;
 use crate::reply::{Body, say};
 use crate::socket;
 
@@ -38,8 +38,8 @@ impl Gate {
         self.app.is_some()
     }
 
-    /// Answers one request; a good handshake leaves a task that serves the WebSocket and keeps the seat.
-    pub(crate) fn answer(&self, mut request: Request<Incoming>, engine: &Engine, seat: &Arc<OwnedSemaphorePermit>) -> Response<Body> {
+    /// Answers one request; a good handshake leaves a task that serves the WebSocket and keeps the visit.
+    pub(crate) fn answer(&self, mut request: Request<Incoming>, engine: &Engine, visit: &Arc<Visit>) -> Response<Body> {
         if let Some(file) = self.file(&request) {
             return file;
         }
@@ -64,15 +64,14 @@ impl Gate {
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(if fault::is("bind-subprotocol-unsaid") { "syncline.0" } else { SUBPROTOCOL }),
         );
-        let (engine, seat) = (engine.clone(), Arc::clone(seat));
+        let (engine, visit) = (engine.clone(), Arc::clone(visit));
         // The request itself, and the buffer that its headers are a part of, are not kept.
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => socket::serve(upgraded, engine).await,
+                Ok(upgraded) => socket::serve(upgraded, engine, visit).await,
                 Err(error) => debug!(%error, "a handshake was not completed"),
             }
-            drop(seat);
         });
         response
     }

@@ -17,6 +17,7 @@ mod engine;
 mod entrance;
 mod gate;
 pub mod inspect;
+pub mod limiter;
 mod log;
 mod metrics;
 pub mod operate;
@@ -51,6 +52,7 @@ use door::Door;
 use engine::Engine;
 use entrance::{Entrance, Entry};
 use gate::Gate;
+use limiter::{Arrivals, Limiter};
 use log::Log;
 use metrics::Times;
 use operator::Operator;
@@ -186,7 +188,7 @@ fn start(config: &Config, log: Box<dyn Log>, times: Times) -> Result<Running, Se
         ..ServerConfig::default()
     };
     let server = Server::new(settings, Entropy::new(seed));
-    let (engine, stopped) = Engine::start(server, log, times).map_err(ServeError::Thread)?;
+    let (engine, stopped) = Engine::start(server, log, Limiter::new(config.limits.clone()), times).map_err(ServeError::Thread)?;
     Ok(Running { watch, engine, stopped })
 }
 
@@ -258,11 +260,14 @@ impl Bound {
         if let Some(tls) = tls {
             beside.spawn(tls.watch());
         }
-        let clients = Entry { tls: acceptor, entrance: Arc::clone(&entrance), roles: role.subscribe(), passes_on: true };
+        let arrivals = Arrivals::new(&config.limits);
+        let refused = times.limited.clone();
+        let clients = Entry { tls: acceptor, entrance: Arc::clone(&entrance), arrivals, refused, roles: role.subscribe(), passes_on: true };
         match life {
             Life::Alone(running) => alone(clients, listener, &role, *running, shutdown).await?,
             Life::Member(member, relay) => {
-                let relayed = Entry { tls: None, entrance, roles: role.subscribe(), passes_on: false };
+                let (arrivals, refused) = (Arrivals::passed_on(&config.limits), times.limited.clone());
+                let relayed = Entry { tls: None, entrance, arrivals, refused, roles: role.subscribe(), passes_on: false };
                 tokio::select! {
                     over = member.live(&config, &times, &role, shutdown) => over?,
                     () = clients.accept(listener) => {}

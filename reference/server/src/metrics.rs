@@ -12,22 +12,37 @@ use prometheus_client::registry::Registry;
 use syncline::registry::Code;
 use syncline::server::{Counts, Standing};
 
+use crate::limiter::Bound;
+
 /// Bytes of a page of memory, as the system counts them.
 const PAGE_BYTES: i64 = 4_096;
 
-/// Times that the engine takes, from 50 µs in steps of two to 1.6 s.
+/// What is measured where it happens: times from 50 µs in steps of two to 1.6 s, and refusals.
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
     /// A commit that had something to write, until it was on disk.
     pub commit: Histogram,
     /// What the commit led to, until every connection that could take it had it.
     pub fan_out: Histogram,
+    /// Clients that were refused for the operator's limits.
+    pub limited: Limited,
+}
+
+/// Refusals, by the bound that was met.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limited(Family<Vec<(String, String)>, Counter>);
+
+impl Limited {
+    /// Counts one.
+    pub fn count(&self, bound: Bound) {
+        self.0.get_or_create(&vec![("limit".to_owned(), bound.name().to_owned())]).inc();
+    }
 }
 
 impl Default for Times {
     fn default() -> Self {
         let new = || Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
-        Self { commit: new(), fan_out: new() }
+        Self { commit: new(), fan_out: new(), limited: Limited::default() }
     }
 }
 
@@ -65,6 +80,7 @@ pub(crate) fn page(moment: &Moment, times: &Times) -> String {
     gauge(&mut all, "channels", "Channels that are open", moment.spaces.iter().map(|space| space.readers).sum());
     all.register("commit_seconds", "Commits, until they were on disk", times.commit.clone());
     all.register("fan_out_seconds", "What a commit led to, until it was handed to all connections", times.fan_out.clone());
+    all.register("limited_clients", "Connections and frames refused for the operator's limits, by limit", times.limited.0.clone());
     if let Some(bytes) = memory_bytes() {
         gauge(&mut all, "resident_memory_bytes", "Memory that the process holds", bytes);
     }

@@ -1,6 +1,7 @@
 //! One connection: frames in and out of a WebSocket, in a task of its own.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -22,6 +23,7 @@ use tokio_util::either::Either;
 use tracing::debug;
 
 use crate::engine::{Batch, Closing, Engine};
+use crate::limiter::Visit;
 
 /// Buffers of an idle connection; a longer frame has memory of its own while it is under way.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -38,7 +40,7 @@ pub(crate) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 type Socket = WebSocketStream<Stream>;
 
 /// Serves the connection until it is gone.
-pub(crate) async fn serve(upgraded: Upgraded, engine: Engine) {
+pub(crate) async fn serve(upgraded: Upgraded, engine: Engine, visit: Arc<Visit>) {
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Stream>>() else {
         unreachable!("the server gave hyper nothing but these streams");
     };
@@ -52,7 +54,7 @@ pub(crate) async fn serve(upgraded: Upgraded, engine: Engine) {
     drop(read_buf);
     let socket = WebSocketStream::from_partially_read(io.into_inner(), begun, Role::Server, Some(limits)).await;
     // No answer: the engine has stopped.
-    let Some((id, outbox)) = engine.connect().await else { return };
+    let Some((id, outbox)) = engine.connect(Arc::clone(&visit)).await else { return };
     debug!(connection = id.0, "connected");
     let ended = talk(socket, id, outbox, &engine).await;
     debug!(connection = id.0, %ended, "disconnected");

@@ -215,6 +215,14 @@ impl Server {
         self.config.access.grant(token, now_ms)
     }
 
+    /// Whom a welcomed connection stands for; nothing where it was not welcomed, or ends.
+    pub fn subject(&self, id: ConnId) -> Option<&str> {
+        match &self.conns.get(&id)?.phase {
+            Phase::Open { granted, .. } => Some(&granted.grant.subject),
+            Phase::AwaitHello { .. } | Phase::Closing => None,
+        }
+    }
+
     /// Ends the connection where its token's time is over. (ACCESS-3)
     pub(super) fn end_if_expired(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.get(&id) else { return };

@@ -118,6 +118,8 @@ pub enum Input<'a> {
     NotBinary(ConnId),
     /// The connection is gone.
     HungUp(ConnId),
+    /// The client takes up more than the shell lets it: it comes back after so many milliseconds.
+    Busy(ConnId, u64),
     /// Time passed.
     Tick,
     /// Who may come in was set anew: every connection is judged by it. (ACCESS-4)
@@ -262,6 +264,7 @@ impl Server {
             Input::NotBinary(_) if fault::is("bind-text-ignored") => {}
             Input::NotBinary(id) => self.fail(id, Code::MALFORMED, None, "frames are binary messages"),
             Input::HungUp(id) => self.forget(id),
+            Input::Busy(id, wait_ms) => self.fail(id, Code::BUSY, Some(wait_ms), "more than one client may take up; come back later"),
             Input::Tick => {
                 self.tick(now);
                 self.compact(now, store)?;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use super::member::{Member, Role};
 use super::{ClusterConfig, READ_PAUSE};
+use crate::limiter::Visit;
 use crate::metrics::Times;
 use crate::socket::Stream;
 use crate::{Config, Running, STORE_FILE, ServeError};
@@ -96,7 +97,9 @@ async fn rejoin(config: &ClusterConfig, address: SocketAddr, file: &Path) -> Mem
 }
 
 /// Passes a connection on to the leader, until one of the three ends.
-pub(crate) async fn pass_on(mut stream: Stream, leader: String, mut roles: watch::Receiver<Role>, seat: Arc<OwnedSemaphorePermit>) {
+pub(crate) async fn pass_on(mut stream: Stream, leader: String, mut roles: watch::Receiver<Role>, visit: Arc<Visit>) {
+    // Who leads sees its `hello`, and counts it until then.
+    visit.greeted();
     let passed = async {
         let mut onward = TcpStream::connect(&leader).await?;
         let _ = onward.set_nodelay(true);
@@ -110,5 +113,5 @@ pub(crate) async fn pass_on(mut stream: Stream, leader: String, mut roles: watch
         }
         _ = roles.wait_for(|role| !role.follows(&leader)) => {}
     }
-    drop(seat);
+    drop(visit);
 }

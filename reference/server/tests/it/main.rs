@@ -2,6 +2,7 @@
 
 mod access;
 mod app;
+mod limits;
 mod operator;
 mod peer;
 mod process;

@@ -17,20 +17,25 @@ use crate::program::PROGRAM;
 
 const SECRET: &str = "a secret title";
 
-struct Running {
+pub(crate) struct Running {
     folder: TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     operator: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
 async fn serve(operator: &str) -> Running {
+    serve_with(operator, |_| {}).await
+}
+
+pub(crate) async fn serve_with(operator: &str, set: impl FnOnce(&mut Config)) -> Running {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config::new(folder.path());
     config.listen.set_port(0);
     config.operator = Some(operator.parse().expect("an address"));
     let root = TokenEntry { admin: true, ..TokenEntry::new("t00r", "op") };
     config.tokens = Some(vec![TokenEntry::new("hunter2", "alice"), root]);
+    set(&mut config);
     let bound = bind(config).await.expect("the server starts");
     let (address, operator) = (bound.address(), bound.operator_address().expect("it was asked for"));
     let (stop, stopping) = oneshot::channel::<()>();
@@ -42,7 +47,7 @@ async fn serve(operator: &str) -> Running {
 }
 
 /// The status and the rest of an answer to a request with these headers.
-async fn ask(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+pub(crate) async fn ask(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", address.port())).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
@@ -51,7 +56,7 @@ async fn ask(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
     (answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), answer)
 }
 
-async fn get(server: &Running, path: &str) -> String {
+pub(crate) async fn get(server: &Running, path: &str) -> String {
     let (status, answer) = ask(server.operator, path, "Host: localhost\r\n").await;
     assert_eq!(status, 200, "{path}: {answer}");
     assert!(!answer.contains("hunter") && !answer.contains("t00r") && !answer.contains(SECRET), "SEC-2: {answer}");

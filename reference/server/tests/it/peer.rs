@@ -100,6 +100,11 @@ impl Peer {
         self.send_packet(Packet::Binary(frame.into())).await;
     }
 
+    /// Sends to a server that may have closed the connection.
+    pub async fn try_send(&mut self, channel: u16, message: Message) {
+        self.try_send_packet(Packet::Binary(encode_frame(channel, &[message], self.base_ms).into())).await;
+    }
+
     pub async fn send_packet(&mut self, packet: Packet) {
         self.socket.send(packet).await.expect("the connection takes it");
     }
@@ -111,9 +116,17 @@ impl Peer {
 
     /// Pushes the replica's next change: one title.
     pub async fn push(&mut self, seq: u64, title: &str) {
+        self.send(CHANNEL, self.pushed(seq, title)).await;
+    }
+
+    /// The same, to a server that may have closed the connection.
+    pub async fn try_push(&mut self, seq: u64, title: &str) {
+        self.try_send(CHANNEL, self.pushed(seq, title)).await;
+    }
+
+    fn pushed(&self, seq: u64, title: &str) -> Message {
         let change = change(seq, self.base_ms, title);
-        self.send(CHANNEL, Message::Push(Push { author: None, items: vec![Pushed::Change { change, bytes: 0, value_bytes_max: 0 }] }))
-            .await;
+        Message::Push(Push { author: None, items: vec![Pushed::Change { change, bytes: 0, value_bytes_max: 0 }] })
     }
 
     pub async fn receive(&mut self) -> Frame {

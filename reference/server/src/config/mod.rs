@@ -3,81 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
 use serde::Deserialize;
-use syncline::limits;
 use syncline::server::{Grant, Quota, Retention, Right, Rights};
 
 use crate::cluster::ClusterConfig;
-use crate::operate::Command;
+use crate::limiter::ClientLimits;
 use crate::tls::TlsConfig;
 use crate::tokens::JwtConfig;
 
+mod args;
+mod file;
+
+pub use args::{Args, LogFormat};
+use file::{File, RetentionFile, parse};
+
 const DEFAULT_LISTEN: &str = "127.0.0.1:7747";
-const DEFAULT_OPERATOR: &str = "127.0.0.1:7748";
-/// Milliseconds of a day.
-const DAY_MS: u64 = 24 * 3_600_000;
 /// The folder of the store where none is named.
 pub const DEFAULT_DATA: &str = "./syncline-data";
-
-/// The command line.
-#[derive(Debug, Parser)]
-#[command(name = "syncline-server", version, about = "Serves Syncline spaces over WebSocket, from one SQLite file")]
-pub struct Args {
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7747]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// Folder of the store, made if missing [default: ./syncline-data]
-    #[arg(long, value_name = "FOLDER", global = true)]
-    pub data: Option<PathBuf>,
-    /// A TOML file with the keys listen, operator, data, tokens, jwt, tls, revoked, quota, retention, allow_origins, create_spaces, log_format; flags
-    /// override it
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Show how the server is, at this address: a page, /metrics, /health, /ready [default where no address is given: 127.0.0.1:7748]
-    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = DEFAULT_OPERATOR)]
-    pub operator: Option<SocketAddr>,
-    /// How to write the log on standard error [default: text]
-    #[arg(long, value_enum)]
-    pub log_format: Option<LogFormat>,
-    /// Let everyone who can reach the address read and write everything
-    #[arg(long)]
-    pub open: bool,
-    /// Folder of a built web application to give to browsers at /, beside what is synced
-    #[arg(long, value_name = "FOLDER")]
-    pub app: Option<PathBuf>,
-    /// Share the log of a shard with other servers: the addresses of its NATS servers, with commas between [default: one SQLite file]
-    #[arg(long, value_name = "NATS://HOST:PORT,...", value_parser = log_address)]
-    pub log: Option<String>,
-    /// Which shard, of letters, digits, - and _
-    #[arg(long, value_name = "NAME", requires = "log", default_value = "main", value_parser = shard_name)]
-    pub shard: String,
-    /// On how many NATS servers each commit is kept
-    #[arg(long, value_name = "NUMBER", requires = "log", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub replicas: u8,
-    /// Bytes of the shard's stream above which it may be written anew, as what the spaces hold; less than twice that it stays
-    #[arg(long, value_name = "BYTES", requires = "log", default_value_t = 256 << 20)]
-    pub log_bytes: u64,
-    /// Where the other servers of the shard reach this one: never open to clients, since what passes there is not encrypted
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "log", default_value = "127.0.0.1:0", value_parser = relay_address)]
-    pub relay: SocketAddr,
-    /// What to do instead of serving
-    #[command(subcommand)]
-    pub command: Option<Command>,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// A line for people.
-    #[default]
-    Text,
-    /// A JSON object a line.
-    Json,
-}
 
 /// The settings of a server.
 #[derive(Debug, Clone)]
@@ -108,6 +52,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The folder of a web application that is served at `/`.
     pub app: Option<PathBuf>,
+    /// What one client may take up.
+    pub limits: ClientLimits,
     /// The log that it shares with others; none: one of its own.
     pub cluster: Option<ClusterConfig>,
 }
@@ -215,49 +161,6 @@ pub enum ConfigError {
     },
 }
 
-/// The keys of the file.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    listen: Option<SocketAddr>,
-    operator: Option<SocketAddr>,
-    data: Option<PathBuf>,
-    tokens: Option<Vec<TokenEntry>>,
-    jwt: Option<JwtConfig>,
-    tls: Option<TlsConfig>,
-    revoked: Option<PathBuf>,
-    quota: Option<QuotaFile>,
-    retention: Option<RetentionFile>,
-    #[serde(default)]
-    allow_origins: Vec<String>,
-    create_spaces: Option<bool>,
-    log_format: Option<LogFormat>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QuotaFile {
-    records: Option<u64>,
-    bytes: Option<u64>,
-}
-
-/// For how long deletions are remembered: days, and positions behind the head.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetentionFile {
-    days: Option<u64>,
-    positions: Option<u64>,
-}
-
-impl RetentionFile {
-    /// What is not said is as the registry has it. Less than a day would have what was just written refused as stale.
-    fn retention(self) -> Retention {
-        let defaults = Retention::default();
-        let ms = self.days.map_or(defaults.ms, |days| days.max(1).saturating_mul(DAY_MS));
-        Retention { ms, positions: self.positions.unwrap_or(defaults.positions) }
-    }
-}
-
 impl Config {
     /// Settings for a folder, otherwise the defaults.
     pub fn new(data: impl Into<PathBuf>) -> Self {
@@ -275,6 +178,7 @@ impl Config {
             create_spaces: true,
             log_format: LogFormat::default(),
             app: None,
+            limits: ClientLimits::default(),
             cluster: None,
         }
     }
@@ -306,6 +210,7 @@ impl Config {
             create_spaces: file.create_spaces.unwrap_or(defaults.create_spaces),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             app: args.app,
+            limits: file.limits.unwrap_or_default(),
             cluster: args.log.map(|log| ClusterConfig {
                 log,
                 shard: args.shard,
@@ -334,102 +239,10 @@ impl Config {
     }
 }
 
-/// Addresses of the servers of a log.
-fn log_address(text: &str) -> Result<String, String> {
-    let good = |server: &str| server.strip_prefix("nats://").or(server.strip_prefix("tls://")).is_some_and(|rest| !rest.is_empty());
-    match text.split(',').find(|server| !good(server)) {
-        None => Ok(text.to_owned()),
-        // What was found may hold a password.
-        Some(_) => Err("allowed are nats://HOST:PORT and tls://HOST:PORT, with commas between".to_owned()),
-    }
-}
-
-/// An address that the other servers of a shard can use as it stands.
-fn relay_address(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            Err("the other servers are told this address: name the one of this machine".to_owned())
-        }
-        Ok(address) => Ok(address),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The name of a shard, which is part of the name of a stream.
-fn shard_name(text: &str) -> Result<String, String> {
-    let good = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    if (1..=64).contains(&text.len()) && good {
-        return Ok(text.to_owned());
-    }
-    Err("allowed are 1 to 64 letters, digits, - and _".to_owned())
-}
-
-fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
-    let wrong = |reason| ConfigError::File { file: path.to_owned(), reason };
-    let file: File = toml::from_str(text).map_err(|error| {
-        // The library's own display quotes the line, which may hold a token.
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        let key = key_at(text, error.span());
-        wrong(format!("line {line}: {key}{}", error.message()))
-    })?;
-    check(&file).map_err(wrong)?;
-    Ok(file)
-}
-
-/// The key at the start of the line where the fault is, if it is a value's.
-fn key_at(text: &str, span: Option<std::ops::Range<usize>>) -> String {
-    let Some(span) = span else { return String::new() };
-    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    match text[start..span.start].split_once('=') {
-        Some((key, _)) => format!("{}: ", key.trim()),
-        None => String::new(),
-    }
-}
-
-fn check(file: &File) -> Result<(), String> {
-    for (i, origin) in file.allow_origins.iter().enumerate() {
-        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' '])) {
-            return Err(format!(
-                "allow_origins[{i}]: found \"{origin}\"; allowed is a scheme and a host, as in \"https://app.example:8443\""
-            ));
-        }
-    }
-    let Some(tokens) = &file.tokens else { return Ok(()) };
-    if tokens.is_empty() {
-        return Err("tokens: the list is empty, so nobody could come in; add one, or leave the key out to let everyone in".to_owned());
-    }
-    for (i, entry) in tokens.iter().enumerate() {
-        if !(1..=limits::TOKEN_BYTES_MAX).contains(&entry.token.len()) {
-            return Err(format!("tokens[{i}].token: found {} bytes; allowed are 1 to {}", entry.token.len(), limits::TOKEN_BYTES_MAX));
-        }
-        if let Some(first) = tokens[..i].iter().position(|other| other.token == entry.token) {
-            return Err(format!("tokens[{i}].token: the same as tokens[{first}].token; each may be given once"));
-        }
-        if entry.subject.is_empty() || entry.subject.chars().any(char::is_control) {
-            return Err(format!("tokens[{i}].subject: found an empty name or a control character; allowed is any other"));
-        }
-        check_spaces(entry).map_err(|fault| format!("tokens[{i}].spaces{fault}"))?;
-    }
-    Ok(())
-}
-
-fn check_spaces(entry: &TokenEntry) -> Result<(), String> {
-    let Some(spaces) = &entry.spaces else { return Ok(()) };
-    for (j, space) in spaces.names().into_iter().enumerate() {
-        if !(1..=limits::SPACE_NAME_BYTES_MAX).contains(&space.len()) {
-            return Err(format!("[{j}]: found {} bytes; allowed are 1 to {}", space.len(), limits::SPACE_NAME_BYTES_MAX));
-        }
-    }
-    let Spaces::Each(rights) = spaces else { return Ok(()) };
-    match rights.iter().find(|(_, word)| Right::from_word(word).is_none()) {
-        Some((name, word)) => Err(format!(".\"{name}\": found \"{word}\"; allowed are read, write and none")),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     fn load(text: &str, flags: &[&str]) -> Result<Config, String> {
@@ -482,6 +295,8 @@ mod tests {
         );
         refused("tokens = [{token = 'hunter2', subject = 'a', spaces = 1}]", &[], &["a list of spaces", "a table"]);
         refused("jwt = {key = 'k'}", &[], &["`key`", "`keys`"]);
+        refused("limits = {frames = 1}", &[], &["`frames`", "`frames_per_second`"]);
+        refused("limits = {bytes_per_second = 0}", &[], &["limits.bytes_per_second", "found 0", "1 or more"]);
         refused("", &["--listen", "7747"], &["--listen"]);
         refused("", &["--log", "http://one:4222"], &["--log", "nats://HOST:PORT"]);
         refused("", &["--log", "nats://one,nats://"], &["--log", "nats://HOST:PORT"]);
