@@ -28,7 +28,7 @@ use crate::admin::{Admin, Answer};
 use crate::limiter::{Limiter, Over, Visit};
 use crate::log::Log;
 use crate::metrics::{Moment, Times, observe};
-use crate::trail::{log_errors, log_opens};
+use crate::trail::{Trace, log_errors, log_opens};
 
 /// Events that wait for the engine; more make their sockets wait.
 const EVENTS_MAX: usize = 4_096;
@@ -93,7 +93,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts the thread. The receiver resolves when it has drained or lost its log, and fails if it stopped before.
-    pub(crate) fn start(server: Server, store: Box<dyn Log>, limiter: Limiter, times: Times) -> io::Result<(Self, oneshot::Receiver<()>)> {
+    pub(crate) fn start(
+        server: Server,
+        store: Box<dyn Log>,
+        limiter: Limiter,
+        times: Times,
+        random: u64,
+    ) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (drained, stopped) = oneshot::channel();
         let core = Core {
@@ -116,7 +122,7 @@ impl Engine {
             // Nobody listens when the caller is gone.
             let _ = drained.send(());
         })?;
-        Ok((Self { events, bytes: Arc::new(Semaphore::new(EVENTS_BYTES_MAX)), next: Arc::default() }, stopped))
+        Ok((Self { events, bytes: Arc::new(Semaphore::new(EVENTS_BYTES_MAX)), next: Arc::new(Trace::first(random).into()) }, stopped))
     }
 
     /// A new connection, and what is to be written to it; nothing once the engine has stopped.
@@ -379,7 +385,7 @@ impl Core {
 
     /// Has the client come back later. What it sends after that is ignored. (SESS-9)
     fn refuse(&mut self, now: Now, id: ConnId, over: Over) {
-        info!(connection = id.0, limit = over.bound.name(), wait_ms = over.wait_ms, "over a limit");
+        info!(connection = %Trace(id), limit = over.bound.name(), wait_ms = over.wait_ms, "over a limit");
         self.times.limited.count(over.bound);
         if let Some(seat) = self.seats.get_mut(&id) {
             seat.refused = true;
@@ -455,7 +461,7 @@ impl Core {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    error!(connection = id.0, %error, "the store cannot be read for a connection");
+                    error!(connection = %Trace(id), %error, "the store cannot be read for a connection");
                     batch.closing = Some(Closing::Refused);
                     break;
                 }

@@ -108,7 +108,7 @@ fn shown(state: &State) -> Map<String, Json> {
     shown
 }
 
-/// A value for reading; bytes are hexadecimal in an object of their own.
+/// A value for reading; bytes are hexadecimal in an object of their own, and a key that begins with `$` is given another.
 fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
@@ -118,8 +118,12 @@ fn to_json(value: &Value) -> Json {
         Value::Bytes(bytes) => json!({ "$bytes": hex(bytes) }),
         Value::Text(text) => json!(text),
         Value::Array(items) => items.iter().map(to_json).collect(),
-        Value::Map(map) => map.pairs().iter().map(|(key, value)| (key.clone(), to_json(value))).collect::<Map<_, _>>().into(),
+        Value::Map(map) => map.pairs().iter().map(|(key, value)| (said(key), to_json(value))).collect::<Map<_, _>>().into(),
     }
+}
+
+fn said(key: &str) -> String {
+    if key.starts_with('$') { format!("${key}") } else { key.to_owned() }
 }
 
 fn hex(bytes: &[u8]) -> String {

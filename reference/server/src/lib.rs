@@ -13,6 +13,7 @@ mod app;
 pub mod cluster;
 pub mod config;
 mod door;
+mod edn;
 mod engine;
 mod entrance;
 mod gate;
@@ -178,6 +179,9 @@ struct Running {
 fn start(config: &Config, log: Box<dyn Log>, times: Times) -> Result<Running, ServeError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(ServeError::Entropy)?;
+    // Apart from the seed, which is a secret: the log shows these.
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(ServeError::Entropy)?;
     let watch = Watch::new(config).map_err(ServeError::Access)?;
     let settings = ServerConfig {
         access: watch.access(),
@@ -188,7 +192,8 @@ fn start(config: &Config, log: Box<dyn Log>, times: Times) -> Result<Running, Se
         ..ServerConfig::default()
     };
     let server = Server::new(settings, Entropy::new(seed));
-    let (engine, stopped) = Engine::start(server, log, Limiter::new(config.limits.clone()), times).map_err(ServeError::Thread)?;
+    let (engine, stopped) =
+        Engine::start(server, log, Limiter::new(config.limits.clone()), times, u64::from_le_bytes(random)).map_err(ServeError::Thread)?;
     Ok(Running { watch, engine, stopped })
 }
 

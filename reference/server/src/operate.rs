@@ -18,6 +18,7 @@ use syncline_store::{Kind, SqliteStore, copy, create_private};
 use crate::admin::{Admin, Answer, encoded};
 use crate::cluster::forget_stream;
 use crate::door::{BACKUP_PATH, INSPECT_PATH};
+use crate::edn::to_edn;
 use crate::inspect::inspect_file;
 use crate::{STORE_FILE, ServeError, make_folder, open_store};
 
@@ -53,6 +54,9 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
         space: String,
+        /// Write CBOR's diagnostic notation, as the conformance scenarios do, instead of JSON
+        #[arg(long)]
+        edn: bool,
     },
     /// Makes the folder of --data from a backup, for a server to be started on
     Restore {
@@ -132,7 +136,10 @@ impl Command {
         match self {
             Self::Space { target, verb } => operate(&target, verb, folder),
             Self::Backup { target, file } => back_up(&target, &file, &folder),
-            Self::Inspect { target, space } => inspect(&target, &space, &folder),
+            Self::Inspect { target, space, edn } => {
+                let json = inspect(&target, &space, &folder)?;
+                if edn { Ok(to_edn(&serde_json::from_str(&json)?)) } else { Ok(json) }
+            }
             Self::Restore { file } => restore(&file, &folder),
             Self::Completions { shell } => {
                 let mut text = Vec::new();

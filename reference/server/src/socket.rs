@@ -24,6 +24,7 @@ use tracing::debug;
 
 use crate::engine::{Batch, Closing, Engine};
 use crate::limiter::Visit;
+use crate::trail::Trace;
 
 /// Buffers of an idle connection; a longer frame has memory of its own while it is under way.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -55,9 +56,9 @@ pub(crate) async fn serve(upgraded: Upgraded, engine: Engine, visit: Arc<Visit>)
     let socket = WebSocketStream::from_partially_read(io.into_inner(), begun, Role::Server, Some(limits)).await;
     // No answer: the engine has stopped.
     let Some((id, outbox)) = engine.connect(Arc::clone(&visit)).await else { return };
-    debug!(connection = id.0, "connected");
+    debug!(connection = %Trace(id), "connected");
     let ended = talk(socket, id, outbox, &engine).await;
-    debug!(connection = id.0, %ended, "disconnected");
+    debug!(connection = %Trace(id), %ended, "disconnected");
     engine.hung_up(id).await;
 }
 

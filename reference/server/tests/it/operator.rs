@@ -155,6 +155,10 @@ async fn a_space_can_be_inspected_while_it_is_served() {
         assert!(done && found["records"][0]["cells"][0]["value"] == SECRET, "{found}");
         assert_eq!((&found["position"], &found["records_in_all"]), (&1.into(), &1.into()));
     }
+    for target in [&["--edn", "--data", data][..], &["--edn", "--server", &url, "--token", "t00r"]] {
+        let (done, text) = inspect(target);
+        assert!(done && text.contains("\"value\": \"a secret title\"") && text.contains("\"position\": 1"), "{text}");
+    }
     let (done, text) = inspect(&["--server", &url, "--token", "hunter2"]);
     assert!(!done && text.contains("403") && !text.contains(SECRET), "{text}");
     let (done, text) = inspect(&["--data", "nowhere"]);

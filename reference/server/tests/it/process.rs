@@ -26,6 +26,73 @@ async fn a_signal_says_bye_and_ends_with_success() {
 }
 
 #[tokio::test]
+async fn what_is_under_way_at_a_signal_is_acknowledged_and_kept_or_sent_again() {
+    let folder = tempdir().expect("a temporary folder");
+    let program = Program::start(command(folder.path()));
+    let (mut alice, _) = Peer::opened(program.address, "home", ALICE).await;
+    for seq in 1..=50 {
+        alice.push(seq, "Buy milk").await;
+    }
+    let leaving = tokio::spawn(async move {
+        let mut acked = 0;
+        loop {
+            match alice.until(|message| matches!(message, Message::Ack(_) | Message::Bye { .. })).await {
+                Message::Ack(ack) => acked = ack.seq,
+                Message::Bye { wait_ms } => {
+                    alice.closed().await;
+                    return (acked, wait_ms);
+                }
+                other => panic!("neither acknowledged nor sent away: {other:?}"),
+            }
+        }
+    });
+    let (status, log) = tokio::task::spawn_blocking(|| program.terminate()).await.expect("it ends");
+    assert!(status.success(), "{status}: {log}");
+    let (acked, wait_ms) = leaving.await.expect("a clean end");
+    // SESS-11: clients spread their return over this.
+    assert_eq!(wait_ms, 2_000);
+
+    let program = Program::start(command(folder.path()));
+    let (mut alice, opened) = Peer::opened(program.address, "home", ALICE).await;
+    assert!((acked..=50).contains(&opened.last_seq), "{} of {acked} acknowledged changes are there", opened.last_seq);
+    for seq in opened.last_seq + 1..=51 {
+        alice.push(seq, "Buy milk").await;
+    }
+    assert_eq!(alice.acked(51).await, 51, "the rest is taken as if nothing had been");
+}
+
+/// The id of the connection in each line of the log that is about one.
+fn connections(log: &str) -> Vec<(String, String)> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let about = lines.filter_map(|line| {
+        let fields = &line["fields"];
+        Some((fields["connection"].as_str()?.to_owned(), fields["message"].as_str()?.to_owned()))
+    });
+    about.collect()
+}
+
+#[tokio::test]
+async fn each_line_of_a_connection_bears_its_id_and_no_other_run_has_it() {
+    let folder = tempdir().expect("a temporary folder");
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let mut command = command(folder.path());
+        command.args(["--log-format", "json"]).env("RUST_LOG", "syncline_server=debug");
+        let mut program = Program::start(command);
+        let (alice, _) = Peer::opened(program.address, "home", ALICE).await;
+        drop(alice);
+        program.logged("\"disconnected\"");
+        let (_, log) = program.terminate();
+        let lines = connections(&log);
+        let (ids, messages): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
+        assert_eq!(messages, ["connected", "open", "disconnected"], "{log}");
+        assert!(ids[0].len() == 16 && ids.iter().all(|id| *id == ids[0]), "{log}");
+        runs.push(ids[0].clone());
+    }
+    assert_ne!(runs[0], runs[1]);
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let folder = tempdir().expect("a temporary folder");
     let mut acked = 0;
