@@ -2,6 +2,7 @@
 
 mod access;
 mod backup;
+mod book;
 mod commands;
 mod convergence;
 mod formats;
