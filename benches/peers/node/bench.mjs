@@ -5,7 +5,6 @@
 // SYNCLINE_SERVER names the server's program. The packages must be there, and the TypeScript package be built: `cargo bench-peers node` sees to it.
 
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +30,7 @@ async function client(...args) {
   return { ...JSON.parse(said) };
 }
 
-/** The server of a system: its address, its CPU so far in milliseconds, and what ends it. */
+/** The server of a system: its address, its process, and what ends it. */
 async function serve(system) {
   const data = await mkdtemp(join(tmpdir(), "syncline-"));
   const [program, args] = {
@@ -40,18 +39,13 @@ async function serve(system) {
     automerge: [process.execPath, [join(here, "automerge-server.mjs")]],
   }[system];
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
-  const cpu = () => {
-    // The kernel counts hundredths of a second.
-    const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(")").at(-1).trim().split(" ");
-    return 10 * (Number(fields[11]) + Number(fields[12]));
-  };
   const end = async () => {
     child.kill();
     await rm(data, { recursive: true, force: true, maxRetries: 5 });
   };
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /ws:[^\s"]+/.exec(line)?.[0];
-    if (url) return { url, cpu, end };
+    if (url) return { url, pid: child.pid, end };
   }
   throw new Error(`the server of ${system} ended before it listened`);
 }
@@ -65,18 +59,16 @@ async function measure(system, count) {
     if (!(await client(system, "fill", server.url, count))) return null;
     const reads = [];
     for (let run = 0; run < RUNS; run++) reads.push(await client(system, "read", server.url, count));
-    const cpu = server.cpu();
-    const live = await client(system, "live", server.url, count);
+    const live = await client(system, "live", server.url, count, server.pid);
     if (reads.includes(null) || !live) return null;
     const of = (name) => middle(reads.map((read) => read[name]));
-    const { edits } = live;
     return {
       ms: of("ms"),
       cpu: of("cpu"),
       bytes: of("bytes"),
       peak: of("peak"),
       length: of("length"),
-      live: { ...live, cpu: (server.cpu() - cpu) / edits },
+      live,
     };
   } finally {
     await server.end();

@@ -1,9 +1,11 @@
-// One client in a process of its own: `client.mjs SYSTEM (fill | read | live) URL COUNT`. Prints JSON.
+// One client in a process of its own: `client.mjs SYSTEM (fill | read | live) URL COUNT [PID]`, the last being its server. Prints JSON.
+
+import { readFileSync } from "node:fs";
 
 import { WebSocket } from "ws";
 import { groups, records } from "./data.mjs";
 
-const [system, act, url, text] = process.argv.slice(2);
+const [system, act, url, text, server] = process.argv.slice(2);
 const count = Number(text);
 const { join } = await import(`./${system}.mjs`);
 /** Edits of a live client, each sent when the one before is seen. */
@@ -20,6 +22,13 @@ async function open() {
     }
   }
   return [await join(url, { Socket, heard }), counted];
+}
+
+/** The CPU of a process so far, in milliseconds. */
+function cpuOf(pid) {
+  // The kernel counts hundredths of a second.
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(")").at(-1).trim().split(" ");
+  return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
 /** Waits until that is so. */
@@ -52,7 +61,7 @@ const acts = {
     for (const client of [writer, reader]) await until(client, () => client.size === count);
     const ids = [...records(count)].map(([id]) => id);
     const times = [];
-    const before = counted.bytes;
+    const [before, spent] = [counted.bytes, cpuOf(server)];
     for (let edit = 0; edit < EDITS; edit++) {
       // A stride that meets every record before it meets one again.
       const [id, value] = [ids[(edit * 7919) % count], 10 + edit];
@@ -61,7 +70,8 @@ const acts = {
       await until(reader, () => reader.value(id) === value);
       times.push(performance.now() - began);
     }
-    return { ms: times.sort((a, b) => a - b)[EDITS / 2], bytes: (counted.bytes - before) / EDITS, edits: EDITS };
+    const cpu = (cpuOf(server) - spent) / EDITS;
+    return { ms: times.sort((a, b) => a - b)[EDITS / 2], bytes: (counted.bytes - before) / EDITS, cpu };
   },
 };
 

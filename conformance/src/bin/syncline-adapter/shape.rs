@@ -58,6 +58,11 @@ fn joined(last: &Value, line: &Value, frame: &[u8]) -> Option<Vec<u8>> {
     if last["peer"] != line["peer"] || last["conn"] != line["conn"] || before.first()? != this.first()? {
         return None;
     }
+    // PACK-2
+    let is_packed = |message: &Item| message.items().first() == Some(&Item::Int(20));
+    if before.iter().chain(&this).any(is_packed) {
+        return None;
+    }
     before.extend(this.drain(1..));
     Some(encode_sequence(&before)).filter(|joined| joined.len() <= TOGETHER_BYTES_MAX)
 }
