@@ -299,7 +299,9 @@ fn the_readme_shows_the_counts_of_the_suite() {
     let shown = readme.split("area        passed  failed  skipped\n").nth(1).unwrap().split("conformance:").next().unwrap();
     let counted: String = areas.iter().map(|(area, checks)| format!("{area:<11} {checks:>6}       0        0\n")).collect();
     assert_eq!(shown, counted, "README.md, the counts of `cargo conform`");
-    for line in [format!("conformance: {total} passed, 0 failed, 0 skipped\n"), format!("{:<16} {:<8} {total:>7}\n", "conformance", "passed")] {
+    for line in
+        [format!("conformance: {total} passed, 0 failed, 0 skipped\n"), format!("{:<16} {:<8} {total:>7}\n", "conformance", "passed")]
+    {
         assert!(readme.contains(&line), "README.md does not show `{}`", line.trim());
     }
 }
